@@ -1,0 +1,85 @@
+"""The ASGI 3 callable: websocket, http, lifespan, and the application for everything else over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..layers.base import BaseChannelLayer
+from . import translation
+from .http import respond, serve_http
+from .lifespan import ASGIApplication, serve_lifespan
+from .server import Consumers, Server, ServerOptions
+from .translation import Scope
+from .websocket import serve_websocket
+from .writer import Receive, Send
+
+
+class Application:
+    """Sockets and routed requests to consumers, other requests to ``http``, else 404. Lifetime: process.
+
+    It starts with the server's lifespan, or with the first connection where the server has none.
+    """
+
+    def __init__(
+        self,
+        consumers: Consumers,
+        layer: BaseChannelLayer,
+        *,
+        http: ASGIApplication | None = None,
+        options: ServerOptions | None = None,
+    ) -> None:
+        self._consumers = consumers
+        self._layer = layer
+        self._http = http
+        self._options = options or ServerOptions()
+        self._server: Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting: asyncio.Lock | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            await serve_lifespan(self._start, self._stop, self._http, scope, receive, send)
+            return
+        if kind not in ("websocket", "http"):
+            raise ValueError(f"this application serves websocket, http and lifespan, not {kind!r}")
+        if self._server is None or self._loop is not asyncio.get_running_loop():
+            await self._start()
+        server = self._running()
+        if kind == "websocket":
+            await serve_websocket(server, scope, receive, send)
+        elif server.consumers.serves(("http.request",), translation.request_content(scope, "", b"")):
+            await serve_http(server, scope, receive, send)
+        elif self._http is not None:
+            await self._http(scope, receive, send)
+        else:
+            await respond(send, 404, "Nothing here answers HTTP on this path.")
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
+            raise RuntimeError("this application is running on another event loop; build one for each")
+        if self._loop is not loop:
+            self._loop = loop
+            self._server = None
+            self._starting = asyncio.Lock()
+        async with self._lock():
+            if self._server is None:
+                server = Server(self._consumers, self._layer, self._options)
+                await server.start()
+                self._server = server
+
+    async def _stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop()
+            self._server = None
+
+    def _running(self) -> Server:
+        if self._server is None:
+            raise RuntimeError("the server was stopped; a connection came after its shutdown")
+        return self._server
+
+    def _lock(self) -> asyncio.Lock:
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        return self._starting

@@ -1,0 +1,120 @@
+"""One HTTP request's life, when a route takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from ..encoding import Content
+from ..exceptions import ChannelFull
+from . import translation
+from .server import Server
+from .translation import Event, Scope
+from .writer import Receive, Send, Writer
+
+logger = logging.getLogger("routechan")
+
+#: Response events that may wait for a slow client; a sender waits for room beyond that.
+RESPONSE_CAPACITY = 100
+
+
+async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send) -> None:
+    """Hand a request to its consumer and its replies to the client, until the response is complete."""
+    name = server.responses.new_name()
+    body = await _body(receive, server.options.body_limit)
+    if body is None:
+        return
+    if len(body) > server.options.body_limit:
+        await respond(send, 413, f"The request body is larger than {server.options.body_limit} bytes.")
+        return
+    content = translation.request_content(scope, name, body)
+    path = content["path"]
+    response = _Response(name, send)
+    line = server.consumers.line(response)
+    server.responses.add(name, response)
+    watch = asyncio.create_task(_until_disconnect(receive, response))
+    try:
+        await line.handle("http.request", content)
+        try:
+            await asyncio.wait_for(response.complete.wait(), server.options.http_timeout)
+        except asyncio.TimeoutError:
+            logger.warning("%s was not answered within %g s", path, server.options.http_timeout)
+            if not response.started:
+                response.closed = True
+                await respond(send, 503, "The server did not answer in time.")
+    finally:
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
+        server.responses.remove(name)
+        response.closed = True
+        line.end_streams()
+    disconnect = {"reply_channel": name, "path": path}
+    if server.consumers.serves(("http.disconnect",), disconnect):
+        await line.handle("http.disconnect", disconnect)
+    await line.idle()
+
+
+async def respond(send: Send, status: int, text: str) -> None:
+    """A complete plain-text response of the server's own."""
+    body = text.encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class _Response:
+    """One request's outgoing side. Lifetime: request."""
+
+    def __init__(self, name: str, send: Send) -> None:
+        self.name = name
+        self.started = False
+        self.closed = False
+        self.complete = asyncio.Event()
+        self._writer = Writer(send)
+
+    def reply(self, content: Content) -> None:
+        if self.closed:
+            return
+        for event in translation.response_events(content, self.started):
+            if not self._writer.write(event, RESPONSE_CAPACITY):
+                raise ChannelFull(self.name, RESPONSE_CAPACITY)
+            self.started = True
+            if event["type"] == "http.response.body" and not event["more_body"]:
+                self.closed = True
+                asyncio.get_running_loop().create_task(self._finish())
+
+    async def writable(self) -> None:
+        while self._writer.waiting and not self._writer.closed:
+            await self._writer.changed()
+
+    async def _finish(self) -> None:
+        await self.writable()
+        self.complete.set()
+
+    def abandon(self) -> None:
+        self.closed = True
+        self._writer.close()
+        self.complete.set()
+
+
+async def _body(receive: Receive, limit: int) -> bytes | None:
+    """The whole body, or more than ``limit`` bytes of it, or None when the client left."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        event: Event | dict[str, Any] = await receive()
+        if event["type"] != "http.request":
+            return None
+        parts.append(event.get("body", b""))
+        size += len(parts[-1])
+        if size > limit or not event.get("more_body"):
+            return b"".join(parts)
+
+
+async def _until_disconnect(receive: Receive, response: _Response) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    response.abandon()

@@ -1,0 +1,183 @@
+"""Reply channel name -> open connection of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from .. import names
+from ..encoding import Content
+from ..layers.base import BaseChannelLayer
+from .translation import SocketReply, may_close_with
+from .writer import Send, Writer
+
+logger = logging.getLogger("routechan")
+
+Reply = TypeVar("Reply")
+Reply_contra = TypeVar("Reply_contra", contravariant=True)
+
+
+class Replied(Protocol[Reply_contra]):
+    """A connection that takes replies."""
+
+    def reply(self, reply: Reply_contra) -> None: ...
+
+
+class ReplyChannels(Generic[Reply]):
+    """The connections of one kind, by reply channel. Lifetime: server process, on one event loop.
+
+    Replies reach them straight from the layer's ``send``, with no queue in between.
+    """
+
+    def __init__(self, prefix: str, read: Callable[[Content], Reply]) -> None:
+        self.queue = f"{prefix}.{names.random_part(10)}!"
+        self._read = read
+        self._open: dict[str, Replied[Reply]] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def attach(self, layer: BaseChannelLayer) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        layer.attach(self.queue, self.deliver)
+
+    def detach(self, layer: BaseChannelLayer) -> None:
+        layer.detach(self.queue)
+
+    def new_name(self) -> str:
+        return self.queue + names.random_part(10)
+
+    def add(self, name: str, connection: Replied[Reply]) -> None:
+        self._open[name] = connection
+
+    def remove(self, name: str) -> None:
+        self._open.pop(name, None)
+
+    def deliver(self, channels: Sequence[str], content: Content) -> None:
+        """Give ``content``, read once, to each connection; names that are gone are passed over (DM-05).
+
+        Called by the layer in any thread. Raises ``InvalidContent`` for what such a connection cannot take.
+        """
+        reply = self._read(content)
+        if threading.get_ident() == self._thread:
+            self._deliver(channels, reply)
+        else:
+            self._loop.call_soon_threadsafe(self._deliver, tuple(channels), reply)
+
+    def _deliver(self, channels: Sequence[str], reply: Reply) -> None:
+        for name in channels:
+            connection = self._open.get(name)
+            if connection is not None:
+                connection.reply(reply)
+
+
+class Socket:
+    """One WebSocket's outgoing side. Lifetime: connection.
+
+    Connecting, then open once accepted, then closed. What a reply does in each state: ``layers-and-protocol``
+    6.9.
+    """
+
+    __slots__ = ("_capacity", "_writer", "accepted", "close_code", "closed", "name", "path", "stop_reading", "subprotocol")
+
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        send: Send,
+        *,
+        capacity: int,
+        subprotocol: str | None,
+        stop_reading: Callable[[], object],
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.subprotocol = subprotocol
+        self.accepted = False
+        self.closed = False
+        self.close_code: int | None = None  # the code this side closed with
+        self.stop_reading = stop_reading
+        self._capacity = capacity
+        self._writer = Writer(send)
+
+    def reply(self, reply: SocketReply) -> None:
+        if self.closed:
+            return
+        accept, data, close = reply
+        if self.accepted:
+            if data is not None:
+                self._write(data)
+            if close is not None and not self.closed:
+                self._close(close)
+        elif accept is False:
+            self.deny()
+        elif accept or data is not None:
+            self._accept()
+            self.reply(reply)
+        elif close is not None:
+            self.deny()
+
+    def deny(self) -> None:
+        """Refuse the handshake: the client sees HTTP 403, consumers a disconnect with 1006 (6.11)."""
+        self._end({"type": "websocket.close", "code": 1000}, 1006)
+
+    def lost(self) -> None:
+        """The server says that the connection is gone."""
+        self.closed = True
+        self._writer.close()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the client has not taken everything sent to it."""
+        return self._writer.waiting
+
+    async def writable(self) -> None:
+        """Return when the client has taken what was sent, or nothing more may be sent."""
+        while self._writer.waiting and not self.closed:
+            await self._writer.changed()
+
+    async def flushed(self) -> None:
+        """Return when all of it has left, the close included."""
+        while self._writer.waiting and not self._writer.closed:
+            await self._writer.changed()
+
+    def _accept(self) -> None:
+        self.accepted = True
+        event: dict[str, Any] = {"type": "websocket.accept"}
+        if self.subprotocol is not None:
+            event["subprotocol"] = self.subprotocol
+        self._writer.write(event, self._capacity)
+
+    def _write(self, event: Any) -> None:
+        if not self._writer.write(event, self._capacity):
+            dropped = self._writer.drop() + 1
+            logger.warning(
+                "The client of %s (%s) does not read: %d messages to it are dropped and it is closed with 1013",
+                self.name,
+                self.path,
+                dropped,
+            )
+            self._end({"type": "websocket.close", "code": 1013}, 1013)
+            self.stop_reading()
+
+    def _close(self, code: int) -> None:
+        if may_close_with(code):
+            self._end({"type": "websocket.close", "code": code}, code)
+        else:
+            logger.error(
+                "%s (%s) was to be closed with %d, which may not travel in a close frame; it stays open. "
+                "Use True, 1000 to 1014 (but not 1004, 1005, 1006), or 3000 to 4999",
+                self.name,
+                self.path,
+                code,
+            )
+
+    def _end(self, event: Any, code: int) -> None:
+        self.closed = True
+        self.close_code = code
+        self._writer.write(event, self._capacity + 1)  # there is always room for the last event
+        self._writer.wake()

@@ -1,0 +1,91 @@
+"""Reads the channels a routing names from the layer, beside the sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+
+from .encoding import Content
+from .layers.base import BaseChannelLayer
+
+logger = logging.getLogger("routechan")
+
+#: Seconds to wait after the layer failed to give a message.
+FAULT_DELAY = 1.0
+
+Consume = Callable[[str, Content], Awaitable[None]]
+
+
+class ChannelReader:
+    """One waiting ``receive`` for each channel. Lifetime: from ``start`` to ``stop``, on one event loop.
+
+    At most ``limit`` messages are taken and not yet consumed. Messages with the same reply channel are
+    consumed one after another, in the order they were sent; others run side by side.
+    """
+
+    def __init__(self, layer: BaseChannelLayer, consume: Consume, *, limit: int) -> None:
+        self._layer = layer
+        self._consume = consume
+        self._limit = limit
+        self._readers: list[asyncio.Task[None]] = []
+        self._running: set[asyncio.Task[None]] = set()
+        self._behind: dict[str, deque[tuple[str, Content]]] = {}
+
+    def start(self, channels: Iterable[str]) -> None:
+        names = sorted(channels)
+        self._room = asyncio.Semaphore(self._limit + len(names))  # each waiting reader holds one place
+        self._readers = [asyncio.create_task(self._read(name)) for name in names]
+
+    async def stop(self) -> None:
+        """Take no more messages, and wait for those that are being consumed."""
+        for task in self._readers:
+            task.cancel()
+        if self._readers:
+            await asyncio.wait(self._readers)
+        if self._running:
+            await asyncio.wait(self._running)
+        self._readers = []
+
+    async def _read(self, channel: str) -> None:
+        while True:
+            await self._room.acquire()
+            try:
+                content = await self._layer.receive(channel)
+            except asyncio.CancelledError:
+                raise
+            except Exception:  # whatever the layer's trouble is, the channel is read again after it
+                logger.exception("Reading channel %s failed; trying again", channel)
+                self._room.release()
+                await asyncio.sleep(FAULT_DELAY)
+                continue
+            self._take(channel, content)
+
+    def _take(self, channel: str, content: Content) -> None:
+        reply_channel = content.get("reply_channel")
+        if isinstance(reply_channel, str):
+            behind = self._behind.get(reply_channel)
+            if behind is not None:
+                behind.append((channel, content))
+                return
+            self._behind[reply_channel] = deque()
+        task = asyncio.create_task(self._run(channel, content))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(self, channel: str, content: Content) -> None:
+        reply_channel = content.get("reply_channel")
+        behind = self._behind.get(reply_channel) if isinstance(reply_channel, str) else None
+        try:
+            while True:
+                try:
+                    await self._consume(channel, content)
+                finally:
+                    self._room.release()
+                if not behind:
+                    return
+                channel, content = behind.popleft()
+        finally:
+            if isinstance(reply_channel, str):
+                self._behind.pop(reply_channel, None)

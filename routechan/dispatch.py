@@ -1,0 +1,340 @@
+"""One message: match, run, settle, flush.
+
+The one place that knows what a consumer may raise and what follows from it (``consumer-api`` 3.2). The
+server process, workers and the test client all run messages through it. Nothing a consumer does leaves
+it as an exception: an error is one message's outcome, logged and handed to ``failed``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from enum import Enum
+from typing import Any
+
+from . import outbox
+from .describe import name_that_thing
+from .encoding import Content
+from .exceptions import ChannelFull, ChannelSocketException, ConsumeLater, DenyConnection
+from .message import Message
+from .outbox import Outbox
+from .routing import Consumer, Router
+
+logger = logging.getLogger("routechan")
+
+#: A full channel is tried again for so long, so often, when an outbox is flushed (PM-05); seconds.
+FULL_RETRY_TIME = 2.0
+FULL_RETRY_INTERVAL = 0.2
+
+#: How often ``ConsumeLater`` puts one message back before it is dropped (WK-21).
+MESSAGE_RETRIES = 10
+
+
+class Kind(Enum):
+    """How a consumer is run."""
+
+    PLAIN = "plain"  # on a thread
+    ASYNC = "async"  # on the event loop
+    STREAM = "stream"  # a generator: iterated on a thread of its own
+    ASYNC_STREAM = "async stream"  # an async generator: iterated by a task of its own
+
+
+class Run:
+    """One try to run a consumer on a message. Lifetime: message."""
+
+    __slots__ = ("consumer", "kwargs", "later", "message", "outbox")
+
+    def __init__(self, message: Message, consumer: Consumer, kwargs: dict[str, Any]) -> None:
+        self.message = message
+        self.consumer = consumer
+        self.kwargs = kwargs
+        self.outbox = Outbox()
+        self.later = False  # the consumer asked for another try
+
+    def __str__(self) -> str:
+        return f"{name_that_thing(self.consumer)} on {self.message.channel_name}"
+
+
+class Dispatcher:
+    """Runs messages through their consumers. Lifetime: process.
+
+    ``started`` and ``finished`` are called around each consumer in the thread that runs it, ``failed`` with
+    ``(message, consumer, error)`` after it raised; what they raise is logged.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        started: Callable[[], object] | None = None,
+        finished: Callable[[], object] | None = None,
+        failed: Callable[[Message, Consumer, BaseException], object] | None = None,
+        retries: int = MESSAGE_RETRIES,
+    ) -> None:
+        self.router = router
+        self.retries = retries
+        self._started = started
+        self._finished = finished
+        self._failed = failed
+
+    # Match
+
+    def match(self, message: Message) -> Run | None:
+        """The consumer's run, or None, logged, where no route takes the message (RT-36)."""
+        try:
+            matched = self.router.match(message)
+        except Exception:  # a custom route object may raise anything; it costs this message only
+            logger.exception("Routing a message on %s failed; it is dropped", message.channel_name)
+            return None
+        if matched is None:
+            logger.error("No route takes a message on %s; it is dropped", message.channel_name)
+            return None
+        if message.content.get("__retries__") == self.retries:
+            message.__dict__["__doomed__"] = True  # the last try (WK-10)
+        return Run(message, *matched)
+
+    # Run
+
+    def call(self, run: Run) -> Any:
+        """Run a plain consumer here and settle it; the outbox is left to be flushed.
+
+        What it returned is given back if it is work to go on with: a coroutine or a generator.
+        """
+        token = outbox.current.set(run.outbox)
+        error: BaseException | None = None
+        try:
+            try:
+                if self._started is not None:
+                    self._started()
+                result = run.consumer(run.message, **run.kwargs)
+                if result is not None and _goes_on(result):
+                    return result
+            except BaseException as raised:  # SystemExit too: nothing a consumer does ends its worker (WK-20)
+                error = raised
+            self._settle(run, error)
+        finally:
+            outbox.current.reset(token)
+        return None
+
+    async def acall(self, run: Run, coroutine: Coroutine[Any, Any, Any] | None = None) -> None:
+        """Run an async consumer here and settle it; ``coroutine`` if it was called already."""
+        token = outbox.current.set(run.outbox)
+        error: BaseException | None = None
+        try:
+            try:
+                if coroutine is None:
+                    if self._started is not None:
+                        self._started()
+                    coroutine = run.consumer(run.message, **run.kwargs)
+                await coroutine
+            except (Exception, SystemExit) as raised:  # cancelling is the server's, Ctrl-C the user's
+                error = raised
+            self._settle(run, error)
+        finally:
+            outbox.current.reset(token)
+
+    def iterate(self, run: Run, generator: Any, emit: Callable[[], bool]) -> None:
+        """Run a generator consumer to its end here; ``emit`` delivers after each step, False ends it."""
+        token = outbox.current.set(run.outbox)
+        error: BaseException | None = None
+        try:
+            try:
+                if generator is None:
+                    if self._started is not None:
+                        self._started()
+                    generator = run.consumer(run.message, **run.kwargs)
+                try:
+                    for item in generator:
+                        self._yielded(run, item)
+                        if not emit():
+                            break
+                finally:
+                    generator.close()
+            except BaseException as raised:
+                error = raised
+            self._settle(run, error)
+        finally:
+            outbox.current.reset(token)
+
+    async def aiterate(self, run: Run, generator: Any, emit: Callable[[], Awaitable[bool]]) -> None:
+        """``iterate`` for an async generator."""
+        token = outbox.current.set(run.outbox)
+        error: BaseException | None = None
+        try:
+            try:
+                if generator is None:
+                    if self._started is not None:
+                        self._started()
+                    generator = run.consumer(run.message, **run.kwargs)
+                try:
+                    async for item in generator:
+                        self._yielded(run, item)
+                        if not await emit():
+                            break
+                finally:
+                    await generator.aclose()
+            except (Exception, SystemExit) as raised:
+                error = raised
+            self._settle(run, error)
+        finally:
+            outbox.current.reset(token)
+
+    def _yielded(self, run: Run, item: Any) -> None:
+        reply_channel = run.message.reply_channel
+        if not isinstance(item, dict):
+            raise TypeError(
+                f"a streaming consumer yields dicts for its reply channel, such as {{'text': 'hello'}}, not {item!r:.100}"
+            )
+        if reply_channel is None:
+            raise TypeError("a streaming consumer needs a message with a reply channel to yield to")
+        run.outbox.add(reply_channel, item)
+
+    # Settle
+
+    def _settle(self, run: Run, error: BaseException | None) -> None:
+        """Act on how the consumer ended, then tell ``finished``; both inside the outbox (0.1, steps 9 and 10)."""
+        if error is not None:
+            try:
+                self._settle_error(run, error)
+            except Exception as failure:
+                self._report(run, failure)
+        if self._finished is not None:
+            try:
+                self._finished()
+            except Exception as failure:
+                self._report(run, failure)
+        run.outbox.closed = True
+
+    def _settle_error(self, run: Run, error: BaseException) -> None:
+        message = run.message
+        if isinstance(error, ConsumeLater):
+            run.later = True
+        elif isinstance(error, DenyConnection):
+            if message.channel_name != "websocket.connect" or message.reply_channel is None:
+                raise ValueError(
+                    "DenyConnection refuses a handshake; raise it only on websocket.connect, and close an open "
+                    'socket with message.reply_channel.send({"close": True})'
+                ) from error
+            run.outbox.add(message.reply_channel, {"close": True})
+        elif isinstance(error, ChannelSocketException):
+            error.run(message)
+        else:
+            self._report(run, error)
+
+    def _report(self, run: Run, error: BaseException) -> None:
+        logger.error("Error in consumer %s", run, exc_info=error)
+        if self._failed is not None:
+            try:
+                self._failed(run.message, run.consumer, error)
+            except Exception:
+                logger.exception("Error while reporting that %s failed", run)
+
+    def refuse(self, run: Run, error: Exception) -> None:
+        """The consumer could not be started: as if it had raised ``error``."""
+        self._report(run, error)
+        run.outbox.closed = True
+
+    def may_retry(self, run: Run) -> bool:
+        """Whether a run that asked for it gets another try; False, logged, when it had all of them (WK-21)."""
+        content = run.message.content
+        content["__retries__"] = content.get("__retries__", 0) + 1
+        if content["__retries__"] <= self.retries:
+            return True
+        logger.warning(
+            "%s asked for another try %d times; the message is dropped: %.100r", run, self.retries, content
+        )
+        return False
+
+    # Flush
+
+    def flush(self, run: Run) -> Awaitable[None] | None:
+        """Deliver the outbox on the event loop, in order; awaited if it cannot be done without waiting."""
+        entries = run.outbox.entries
+        if not entries:
+            return None
+        run.outbox.entries = []
+        for index, (sender, content) in enumerate(entries):
+            try:
+                pending = sender.post(content)
+            except ChannelFull:
+                return self._flush_slowly(run, entries[index:], None)
+            except Exception as error:
+                self._undelivered(run, sender, content, error)
+                continue
+            if pending is not None:
+                return self._flush_slowly(run, entries[index:], pending)
+        return None
+
+    async def _flush_slowly(
+        self, run: Run, entries: list[tuple[outbox.Sender, Content]], pending: Awaitable[None] | None
+    ) -> None:
+        for sender, content in entries:
+            deadline = time.monotonic() + FULL_RETRY_TIME
+            while True:
+                try:
+                    if pending is None:
+                        pending = sender.post(content)
+                    if pending is not None:
+                        await pending
+                except ChannelFull as error:
+                    if time.monotonic() < deadline:
+                        pending = None
+                        await asyncio.sleep(FULL_RETRY_INTERVAL)
+                        continue
+                    self._undelivered(run, sender, content, error)
+                except Exception as error:
+                    self._undelivered(run, sender, content, error)
+                break
+            pending = None
+
+    def flush_sync(self, run: Run) -> None:
+        """``flush`` for a worker thread or a test client, where waiting is allowed."""
+        for sender, content in run.outbox.take():
+            deadline = time.monotonic() + FULL_RETRY_TIME
+            while True:
+                try:
+                    sender.send(content, immediately=True)
+                except ChannelFull as error:
+                    if time.monotonic() < deadline:
+                        time.sleep(FULL_RETRY_INTERVAL)
+                        continue
+                    self._undelivered(run, sender, content, error)
+                except Exception as error:
+                    self._undelivered(run, sender, content, error)
+                break
+
+    def _undelivered(self, run: Run, sender: outbox.Sender, content: Content, error: Exception) -> None:
+        """A send that cannot be delivered costs itself only; in 1.x it took the rest and the worker along (OB-01)."""
+        logger.error(
+            "%s: a message to %s could not be delivered and is lost: %s; it was %.100r",
+            run,
+            getattr(sender, "name", sender),
+            error,
+            content,
+        )
+
+
+@functools.lru_cache(maxsize=4096)
+def kind_of(consumer: Consumer) -> Kind:
+    """How to run a consumer; decided once for each."""
+    function = consumer
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not inspect.isclass(function):
+        function = type(function).__call__
+    if inspect.iscoroutinefunction(function):
+        return Kind.ASYNC
+    if inspect.isasyncgenfunction(function):
+        return Kind.ASYNC_STREAM
+    if inspect.isgeneratorfunction(function):
+        return Kind.STREAM
+    return Kind.PLAIN
+
+
+def _goes_on(result: object) -> bool:
+    """A decorator written for plain functions returns what an ``async def`` or a generator gave it."""
+    return inspect.iscoroutine(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)

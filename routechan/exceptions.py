@@ -1,0 +1,144 @@
+"""What can go wrong, and what a consumer may raise on purpose.
+
+::
+
+    RoutechanError
+    ├── InvalidName (TypeError)               a channel or group name outside the grammar
+    ├── InvalidContent (TypeError, ValueError)  content that is no dict, or could not travel
+    ├── InvalidChannelLayerError (ValueError) a layer that cannot be built from its configuration
+    ├── UnknownChannelLayer (KeyError)        no layer under this alias
+    ├── RoutingError (ValueError)             a mistake in a routing list
+    ├── WouldBlock (RuntimeError)             a blocking call on the event loop
+    ├── ChannelFull                           a channel holds as much as its capacity allows
+    ├── MessageTooLarge                       content beyond what a layer carries
+    └── raised by consumers
+        ├── ConsumeLater                      put this message back, try again
+        ├── DenyConnection                    refuse the handshake
+        ├── ChannelSocketException            an exception with an action
+        │   └── WebsocketCloseException       close the socket
+        ├── ResponseLater, RequestTimeout, RequestAborted   HTTP, see ``routechan_django.handler``
+        └── SendNotAvailableOnDemultiplexer   ``send`` where a multiplexer is needed
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .message import Message
+
+
+class RoutechanError(Exception):
+    """The root of everything this library raises."""
+
+
+class InvalidName(RoutechanError, TypeError):
+    """A channel or group name that the grammar refuses (``TypeError`` as in 1.x)."""
+
+
+class InvalidContent(RoutechanError, TypeError, ValueError):
+    """Message content that is no dict or holds what cannot travel.
+
+    It is both a ``TypeError`` and a ``ValueError`` because 1.x raised the first from
+    ``Channel.send`` and the second from ``Group.send`` for the same mistake (CH-05, GR-04).
+    """
+
+
+class InvalidChannelLayerError(RoutechanError, ValueError):
+    """A channel layer cannot be built from what the configuration says."""
+
+
+class UnknownChannelLayer(RoutechanError, KeyError):
+    """No layer is configured under this alias (``KeyError`` carrying the alias, CH-03)."""
+
+    def __init__(self, alias: str, advice: str) -> None:
+        super().__init__(alias)
+        self.alias = alias
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"no channel layer {self.alias!r}: {self.advice}"
+
+
+class RoutingError(RoutechanError, ValueError):
+    """A mistake in a routing list; the text names the entry and what to write."""
+
+
+class WouldBlock(RoutechanError, RuntimeError):
+    """A blocking operation was called on the event loop; the text names its async twin."""
+
+
+class ChannelFull(RoutechanError):
+    """A channel already holds as many messages as its capacity allows."""
+
+    def __init__(self, channel: str = "", capacity: int | None = None) -> None:
+        super().__init__(channel)
+        self.channel = channel
+        self.capacity = capacity
+
+    def __str__(self) -> str:
+        if not self.channel:
+            return "the channel is full"
+        held = "" if self.capacity is None else f": it holds its {self.capacity} messages"
+        return f"channel {self.channel!r} is full{held}; consume faster or raise its capacity"
+
+
+class MessageTooLarge(RoutechanError):
+    """The content is larger than the layer carries."""
+
+
+class ConsumeLater(RoutechanError):
+    """Raised by a consumer: put this message back and try again (WK-21)."""
+
+
+class DenyConnection(RoutechanError):
+    """Raised by a ``websocket.connect`` consumer: refuse the handshake (WK-16)."""
+
+
+class ResponseLater(RoutechanError):
+    """Raised by a view: somebody else will answer this request (EX-02)."""
+
+
+class RequestTimeout(RoutechanError):
+    """The request body was not complete in time (EX-03)."""
+
+
+class RequestAborted(RoutechanError):
+    """The client left before the request body was complete (EX-04)."""
+
+
+class SendNotAvailableOnDemultiplexer(RoutechanError):
+    """``send`` on a demultiplexer, which cannot know the stream (EX-08)."""
+
+
+class ChannelSocketException(RoutechanError):
+    """An exception with an action: ``run(message)`` is called when a consumer raises it."""
+
+    def run(self, message: Message) -> None:
+        """Act on the message's connection; sends are delivered with the consumer's own."""
+        raise NotImplementedError(f"{type(self).__name__} must define run(message)")
+
+
+class WebsocketCloseException(ChannelSocketException):
+    """Close the WebSocket from anywhere inside a consumer.
+
+    ``code`` is an int, or None for 1000. As in 1.x every int is taken here (EX-10); a code that
+    may not travel in a close frame is refused, and logged, when it reaches the socket.
+    """
+
+    def __init__(self, code: int | None = None) -> None:
+        if code is not None and not isinstance(code, int):
+            kind = TypeError if isinstance(code, str) else ValueError
+            raise kind(f"a close code is an int such as 1000 or 4000, not {code!r}")
+        super().__init__(code)
+        self.code = code
+
+    def run(self, message: Message) -> None:
+        reply_channel = message.reply_channel
+        if reply_channel is None or reply_channel.name.split(".")[0] != "websocket":
+            name = None if reply_channel is None else reply_channel.name
+            raise ValueError(
+                f"WebsocketCloseException closes a WebSocket, but the reply channel is {name!r}; "
+                "raise it only in consumers of websocket.* messages"
+            )
+        reply_channel.send({"close": self.code or True})

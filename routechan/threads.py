@@ -1,0 +1,201 @@
+"""Plain functions on threads, in batches.
+
+The event loop puts work into one queue. Normally one thread takes it: it runs what is waiting, then
+wakes the loop once for all the results, so that a plain function costs a loop about as much as an
+``async def``. Work that has waited for ``PATIENCE`` shows that the threads at work are held up, and one more
+joins them; a blocked function therefore holds up nobody else, until ``limit`` of them block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import Any
+
+logger = logging.getLogger("routechan")
+
+#: Seconds that work may wait before another thread joins.
+PATIENCE = 0.005
+
+#: Seconds after which results are handed over although more work is waiting.
+BATCH_TIME = 0.001
+
+#: Seconds without work after which a thread ends; the last one stays.
+IDLE_TIME = 30.0
+
+Function = Callable[[Any], Any]
+Done = Callable[[Any, Any], None]
+
+
+class Threads:
+    """Threads that work for one event loop. Lifetime: from ``__init__`` on the loop to ``stop``.
+
+    ``limit`` bounds the threads, not the queue: each connection has at most one event in it.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._work: deque[tuple[float, Context, Function, Any, Done]] = deque()
+        self._results: deque[tuple[Done, Any, Any]] = deque()
+        self._lock = threading.Lock()
+        self._parked: list[_Parking] = []
+        self._awake = 0  # threads that will look at the queue again before they park
+        self._count = 0
+        self._handing_over = False
+        self._unfinished = 0
+        self._watching = False
+        self._stopped = False
+        self._dedicated = 0
+
+    def submit(self, function: Function, argument: Any, done: Done) -> None:
+        """Run ``function(argument)`` on a thread, then ``done(argument, result)`` on the loop.
+
+        The function sees the caller's context variables. It must not raise: an exception is logged and
+        its result is None.
+        """
+        self._unfinished += 1
+        self._work.append((self._loop.time(), copy_context(), function, argument, done))
+        with self._lock:
+            if self._awake == 0:
+                self._wake_one()
+        if not self._watching:
+            self._watching = True
+            self._loop.call_later(PATIENCE, self._watch)
+
+    def dedicate(self, function: Callable[[], None], name: str) -> None:
+        """Run ``function()`` on a thread of its own, for work that may last as long as a connection.
+
+        Raises ``RuntimeError`` when ``limit`` of these are running.
+        """
+        with self._lock:
+            if self._dedicated >= self.limit:
+                raise RuntimeError(
+                    f"{self.limit} plain generators are streaming already, each on a thread; raise the limit "
+                    "of threads, or write the consumer as an async generator, which needs none"
+                )
+            self._dedicated += 1
+        context = copy_context()
+
+        def run() -> None:
+            try:
+                context.run(function)
+            finally:
+                with self._lock:
+                    self._dedicated -= 1
+
+        threading.Thread(target=run, name=name, daemon=True).start()
+
+    def stop(self) -> None:
+        """Let the threads end when they are idle; work already submitted is still run."""
+        with self._lock:
+            self._stopped = True
+            for parking in self._parked:
+                parking.leave()
+            self._parked.clear()
+
+    def _wake_one(self) -> None:
+        """With the lock held: have one more thread look at the queue, if the limit allows."""
+        if self._parked:
+            self._awake += 1
+            self._parked.pop().leave()
+        elif self._count < self.limit:
+            self._awake += 1
+            self._count += 1
+            threading.Thread(target=self._serve, name=f"routechan-{self._count}", daemon=True).start()
+
+    def _serve(self) -> None:
+        parking = _Parking()
+        while True:
+            self._run_waiting()
+            with self._lock:
+                if self._work:
+                    continue
+                self._awake -= 1
+                if self._stopped:
+                    self._count -= 1
+                    return
+                self._parked.append(parking)
+            if not parking.wait(IDLE_TIME):
+                with self._lock:
+                    if parking in self._parked:
+                        self._parked.remove(parking)
+                        if self._count > 1:
+                            self._count -= 1
+                            return
+                        self._awake += 1
+                    else:  # woken just now: take the release that came with it
+                        parking.wait(0)
+
+    def _run_waiting(self) -> None:
+        began = time.perf_counter()
+        work, results = self._work, self._results
+        while True:
+            try:
+                _, context, function, argument, done = work.popleft()
+            except IndexError:
+                break
+            try:
+                result = context.run(function, argument)
+            except BaseException:  # the thread serves everyone: it outlives whatever is run on it
+                logger.exception("Error on a consumer thread")
+                result = None
+            results.append((done, argument, result))
+            if time.perf_counter() - began > BATCH_TIME:
+                self._hand_over()
+                began = time.perf_counter()
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._results and not self._handing_over:
+            self._handing_over = True
+            try:
+                self._loop.call_soon_threadsafe(self._finish)
+            except RuntimeError:
+                logger.warning("The event loop is closed; results of consumers are lost")
+
+    def _finish(self) -> None:
+        """On the loop: tell everyone whose work is done."""
+        self._handing_over = False
+        results = self._results
+        for _ in range(len(results)):
+            done, argument, result = results.popleft()
+            self._unfinished -= 1
+            try:
+                done(argument, result)
+            except Exception:  # one connection's trouble must not keep the others from their results
+                logger.exception("Error after a consumer")
+
+    def _watch(self) -> None:
+        """On the loop, while work is unfinished: see that nothing waits behind a blocked function."""
+        if self._results:
+            self._finish()
+        if self._work and self._loop.time() - self._work[0][0] >= PATIENCE:
+            with self._lock:
+                self._wake_one()
+        if self._unfinished:
+            self._loop.call_later(PATIENCE, self._watch)
+        else:
+            self._watching = False
+
+
+class _Parking:
+    """Where one thread waits until it is needed."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def wait(self, seconds: float) -> bool:
+        """True when woken, False after the time."""
+        return self._lock.acquire(timeout=seconds)
+
+    def leave(self) -> None:
+        self._lock.release()
