@@ -31,11 +31,8 @@ class _Target(ABC):
         channel_layer: Any = None,
     ) -> None:
         self.name = name if type(name) is str else as_text(name)  # type: ignore[assignment]
-        if not channel_layer:
-            channel_layer = channel_layers[alias]
-        elif isinstance(channel_layer, BaseChannelLayer):
-            channel_layer = channel_layer.sync
-        self.channel_layer = channel_layer
+        # An async layer has a ``sync`` face; a face, or an object with the 1.x methods, has not.
+        self.channel_layer = getattr(channel_layer, "sync", channel_layer) if channel_layer else channel_layers[alias]
 
     def send(self, content: Content, immediately: bool = False) -> None:
         """Send a dict when the running consumer ends, or at once outside of one or with ``immediately``.
@@ -63,9 +60,10 @@ class _Target(ABC):
 
     def post(self, content: Content) -> Awaitable[None] | None:
         """Start the send on the event loop; used when an outbox is flushed."""
-        if isinstance(self.channel_layer, SyncChannelLayer):
-            return self._post(self.channel_layer.layer, content)
-        return asyncio.to_thread(self._send_now, content)
+        layer = getattr(self.channel_layer, "layer", None)
+        if layer is None:  # no layer of ours: its calls may block
+            return asyncio.to_thread(self._send_now, content)
+        return self._post(layer, content)
 
     @abstractmethod
     def _send_now(self, content: Content) -> None: ...

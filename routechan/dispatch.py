@@ -19,7 +19,12 @@ from typing import Any
 from . import outbox
 from .describe import name_that_thing
 from .encoding import Content
-from .exceptions import ChannelFull, ChannelSocketException, ConsumeLater, DenyConnection
+from .exceptions import (
+    ChannelFull,
+    ChannelSocketException,
+    ConsumeLater,
+    DenyConnection,
+)
 from .message import Message
 from .outbox import Outbox
 from .routing import Consumer, Router

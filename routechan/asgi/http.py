@@ -36,7 +36,9 @@ async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send)
     server.responses.add(name, response)
     watch = asyncio.create_task(_until_disconnect(receive, response))
     try:
-        await line.handle("http.request", content)
+        pending = line.handle("http.request", content)
+        if pending is not None:
+            await pending
         try:
             await asyncio.wait_for(response.complete.wait(), server.options.http_timeout)
         except asyncio.TimeoutError:
@@ -53,7 +55,9 @@ async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send)
         line.end_streams()
     disconnect = {"reply_channel": name, "path": path}
     if server.consumers.serves(("http.disconnect",), disconnect):
-        await line.handle("http.disconnect", disconnect)
+        pending = line.handle("http.disconnect", disconnect)
+        if pending is not None:
+            await pending
     await line.idle()
 
 

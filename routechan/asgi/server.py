@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,8 +26,8 @@ class Outlet(Protocol):
 class Line(Protocol):
     """What takes one connection's events, in order and one at a time."""
 
-    async def handle(self, channel: str, content: Content) -> None:
-        """Take an event; returns when the next one may be read."""
+    def handle(self, channel: str, content: Content) -> Awaitable[None] | None:
+        """Take an event. The next one may be read at once, or after what is returned has been awaited."""
 
     async def idle(self) -> None:
         """Return when no event of the connection is running."""

@@ -79,10 +79,10 @@ class Socket:
     """One WebSocket's outgoing side. Lifetime: connection.
 
     Connecting, then open once accepted, then closed. What a reply does in each state: ``layers-and-protocol``
-    6.9.
+    6.9. ``ended`` is called when this side closes it, with whether the client's answer is worth waiting for.
     """
 
-    __slots__ = ("_capacity", "_writer", "accepted", "close_code", "closed", "name", "path", "stop_reading", "subprotocol")
+    __slots__ = ("_capacity", "_writer", "_ended", "accepted", "close_code", "closed", "name", "path", "subprotocol")
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Socket:
         *,
         capacity: int,
         subprotocol: str | None,
-        stop_reading: Callable[[], object],
+        ended: Callable[[bool], object],
     ) -> None:
         self.name = name
         self.path = path
@@ -100,7 +100,7 @@ class Socket:
         self.accepted = False
         self.closed = False
         self.close_code: int | None = None  # the code this side closed with
-        self.stop_reading = stop_reading
+        self._ended = ended
         self._capacity = capacity
         self._writer = Writer(send)
 
@@ -109,9 +109,9 @@ class Socket:
             return
         accept, data, close = reply
         if self.accepted:
-            if data is not None:
-                self._write(data)
-            if close is not None and not self.closed:
+            if data is not None and not self._writer.write(data, self._capacity):
+                self._overflow()
+            elif close is not None:
                 self._close(close)
         elif accept is False:
             self.deny()
@@ -152,17 +152,15 @@ class Socket:
             event["subprotocol"] = self.subprotocol
         self._writer.write(event, self._capacity)
 
-    def _write(self, event: Any) -> None:
-        if not self._writer.write(event, self._capacity):
-            dropped = self._writer.drop() + 1
-            logger.warning(
-                "The client of %s (%s) does not read: %d messages to it are dropped and it is closed with 1013",
-                self.name,
-                self.path,
-                dropped,
-            )
-            self._end({"type": "websocket.close", "code": 1013}, 1013)
-            self.stop_reading()
+    def _overflow(self) -> None:
+        dropped = self._writer.drop() + 1
+        logger.warning(
+            "The client of %s (%s) does not read: %d messages to it are dropped and it is closed with 1013",
+            self.name,
+            self.path,
+            dropped,
+        )
+        self._end({"type": "websocket.close", "code": 1013}, 1013, wait=False)
 
     def _close(self, code: int) -> None:
         if may_close_with(code):
@@ -176,8 +174,9 @@ class Socket:
                 code,
             )
 
-    def _end(self, event: Any, code: int) -> None:
+    def _end(self, event: Any, code: int, *, wait: bool = True) -> None:
         self.closed = True
         self.close_code = code
         self._writer.write(event, self._capacity + 1)  # there is always room for the last event
         self._writer.wake()
+        self._ended(wait)

@@ -6,7 +6,7 @@ Source: ``layers-and-protocol`` 6 and 7, ``consumer-api`` appendix D.
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..encoding import Content, check_content
 from ..exceptions import InvalidContent
@@ -111,13 +111,9 @@ def _headers(headers: Iterable[Iterable[bytes]]) -> list[list[bytes]]:
 # To the server
 
 
-class SocketReply(NamedTuple):
-    """What a message on a socket's reply channel asks for (6.9)."""
-
-    accept: bool | None
-    data: Event | None
-    close: int | None
-
+#: What a message on a socket's reply channel asks for (6.9): whether to accept, the data to send as an ASGI
+#: event, and the code to close with; None each where it does not say. A plain tuple: one is made per reply.
+SocketReply = tuple["bool | None", "Event | None", "int | None"]
 
 _REPLY_KEYS = frozenset({"accept", "text", "bytes", "close"})
 
@@ -127,7 +123,7 @@ def socket_reply(content: Content) -> SocketReply:
     if len(content) == 1 and "text" in content:  # by far the most frequent
         text = content["text"]
         if type(text) is str and text:
-            return SocketReply(None, {"type": "websocket.send", "text": text}, None)
+            return None, {"type": "websocket.send", "text": text}, None
     check_content(content)
     if not _REPLY_KEYS.issuperset(content):
         unknown = ", ".join(sorted(repr(key) for key in content if key not in _REPLY_KEYS))
@@ -139,7 +135,7 @@ def socket_reply(content: Content) -> SocketReply:
     close = content.get("close")
     if close is not None and not isinstance(close, int):
         raise InvalidContent(f"'close' is True or a close code such as 4000, not {close!r}")
-    return SocketReply(
+    return (
         None if accept is None else bool(accept),
         _data(content.get("text"), content.get("bytes")),
         None if not close else 1000 if close is True else close,

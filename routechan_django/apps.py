@@ -1,0 +1,25 @@
+"""The app config: layers from the settings, connections closed, checks registered."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.core import checks
+
+from routechan.layers import channel_layers
+
+from .asgi import make_layer
+from .checks import check_layers, check_server, check_settings
+from .connections import watch_connections
+from .development import serve_sockets_in_development
+
+
+class RoutechanConfig(AppConfig):
+    name = "routechan_django"
+    verbose_name = "routechan"
+
+    def ready(self) -> None:
+        channel_layers.configure(make_layer)
+        watch_connections()
+        serve_sockets_in_development()
+        for check in (check_layers, check_settings, check_server):
+            checks.register(check, "routechan")

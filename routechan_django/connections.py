@@ -1,0 +1,46 @@
+"""Old database connections are closed around each consumer, as Django does around each request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections
+
+from .signals import consumer_finished, consumer_started
+
+#: Seconds within which the connections of async consumers are looked at; a hop to their thread for each
+#: message would cost ten times what the message costs.
+ASYNC_INTERVAL = 1.0
+
+_scheduled: set[asyncio.AbstractEventLoop] = set()
+
+
+def watch_connections() -> None:
+    """Connect to the signals; doing so again changes nothing."""
+    for signal in (consumer_started, consumer_finished):
+        signal.connect(close_around_consumer, dispatch_uid="routechan_close_old_connections")
+
+
+def close_around_consumer(**kwargs: Any) -> None:
+    """In a consumer's thread: close its old connections. On the loop: have those of async code closed soon."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        close_old_connections()
+        return
+    if loop not in _scheduled:
+        _scheduled.add(loop)
+        loop.call_later(ASYNC_INTERVAL, _close_async, loop)
+
+
+def _close_async(loop: asyncio.AbstractEventLoop) -> None:
+    _scheduled.discard(loop)
+    # Async code reaches the database in asgiref's one thread for such calls; its connections live there.
+    task = loop.create_task(sync_to_async(close_old_connections)())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
+_closing: set[asyncio.Task[None]] = set()

@@ -1,0 +1,70 @@
+"""``manage.py channelroutes [PATH]``: the routing as a table, or what happens on one path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from routechan.describe import name_that_thing
+from routechan.exceptions import UnknownChannelLayer
+from routechan.layers import DEFAULT_CHANNEL_LAYER
+from routechan.message import Message
+from routechan.routing import Include, Route, RouteLike, Router
+
+from ...asgi import get_channel_layer
+
+EVENTS = ("websocket.connect", "websocket.receive", "websocket.disconnect", "http.request")
+
+
+class Command(BaseCommand):
+    help = "Lists the routes of a channel layer; with a path, the consumer each event of it reaches."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("path", nargs="?", help="a path such as /chat/django/")
+        parser.add_argument("--layer", default=DEFAULT_CHANNEL_LAYER, help="alias of the layer (default: default)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            router = get_channel_layer(options["layer"]).router
+        except UnknownChannelLayer as error:
+            raise CommandError(str(error)) from error
+        path = options["path"]
+        if path is None:
+            self._table(["channel", "filters", "consumer"], list(_rows(router.root.routing, "")))
+            return
+        if not path.startswith("/"):
+            raise CommandError(f"a path begins with a slash: write /{path}")
+        self._table(["event", "consumer", "arguments"], [_reached(router, event, path) for event in EVENTS])
+
+    def _table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        if not rows:
+            self.stdout.write("The routing is empty.")
+            return
+        widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+        for row in [heads, ["-" * width for width in widths], *rows]:
+            self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def _rows(routes: Sequence[RouteLike], prefix: str) -> Iterator[list[str]]:
+    for entry in routes:
+        if isinstance(entry, Include):
+            prefixes = " ".join(f"{key}={pattern.pattern}" for key, pattern in entry.prefixes.items())
+            yield from _rows(entry.routing, f"{prefix}{prefixes} > " if prefixes else prefix)
+        elif isinstance(entry, Route):
+            filters = " ".join(f"{key}={pattern.pattern}" for key, pattern in entry.filters.items())
+            for channel in entry.channels:
+                yield [channel, prefix + (filters or "-"), name_that_thing(entry.consumer)]
+        else:
+            for channel in sorted(entry.channel_names()):
+                yield [channel, f"{prefix}({name_that_thing(entry)})", "decided by the entry"]
+
+
+def _reached(router: Router, event: str, path: str) -> list[str]:
+    matched = router.match(Message({"path": path}, event, None))
+    if matched is None:
+        return [event, "(no route)", "-"]
+    consumer, kwargs = matched
+    arguments = " ".join(f"{key}={value!r}" for key, value in kwargs.items())
+    return [event, name_that_thing(consumer), arguments or "-"]
