@@ -48,16 +48,17 @@ class Kind(Enum):
     ASYNC_STREAM = "async stream"  # an async generator: iterated by a task of its own
 
 
-class Run:
-    """One try to run a consumer on a message. Lifetime: message."""
+class Run(Outbox):
+    """One try to run a consumer on a message, and the outbox of what it sends. Lifetime: message."""
 
-    __slots__ = ("consumer", "kwargs", "later", "message", "outbox")
+    __slots__ = ("consumer", "kwargs", "later", "message")
 
     def __init__(self, message: Message, consumer: Consumer, kwargs: dict[str, Any]) -> None:
+        self.entries = []
+        self.closed = False
         self.message = message
         self.consumer = consumer
         self.kwargs = kwargs
-        self.outbox = Outbox()
         self.later = False  # the consumer asked for another try
 
     def __str__(self) -> str:
@@ -98,7 +99,7 @@ class Dispatcher:
         if matched is None:
             logger.error("No route takes a message on %s; it is dropped", message.channel_name)
             return None
-        if message.content.get("__retries__") == self.retries:
+        if "__retries__" in message.content and message.content["__retries__"] == self.retries:
             message.__dict__["__doomed__"] = True  # the last try (WK-10)
         return Run(message, *matched)
 
@@ -109,7 +110,7 @@ class Dispatcher:
 
         What it returned is given back if it is work to go on with: a coroutine or a generator.
         """
-        token = outbox.current.set(run.outbox)
+        token = outbox.current.set(run)
         error: BaseException | None = None
         try:
             try:
@@ -125,9 +126,17 @@ class Dispatcher:
             outbox.current.reset(token)
         return None
 
-    async def acall(self, run: Run, coroutine: Coroutine[Any, Any, Any] | None = None) -> None:
-        """Run an async consumer here and settle it; ``coroutine`` if it was called already."""
-        token = outbox.current.set(run.outbox)
+    async def acall(
+        self,
+        run: Run,
+        coroutine: Coroutine[Any, Any, Any] | None = None,
+        later: Callable[[Run], Awaitable[None]] | None = None,
+    ) -> None:
+        """Run an async consumer here, settle it and flush; ``coroutine`` if it was called already.
+
+        ``later`` is awaited at the end if the consumer asked for another try.
+        """
+        token = outbox.current.set(run)
         error: BaseException | None = None
         try:
             try:
@@ -141,10 +150,15 @@ class Dispatcher:
             self._settle(run, error)
         finally:
             outbox.current.reset(token)
+        pending = self.flush(run)
+        if pending is not None:
+            await pending
+        if run.later and later is not None:
+            await later(run)
 
     def iterate(self, run: Run, generator: Any, emit: Callable[[], bool]) -> None:
         """Run a generator consumer to its end here; ``emit`` delivers after each step, False ends it."""
-        token = outbox.current.set(run.outbox)
+        token = outbox.current.set(run)
         error: BaseException | None = None
         try:
             try:
@@ -167,7 +181,7 @@ class Dispatcher:
 
     async def aiterate(self, run: Run, generator: Any, emit: Callable[[], Awaitable[bool]]) -> None:
         """``iterate`` for an async generator."""
-        token = outbox.current.set(run.outbox)
+        token = outbox.current.set(run)
         error: BaseException | None = None
         try:
             try:
@@ -196,7 +210,7 @@ class Dispatcher:
             )
         if reply_channel is None:
             raise TypeError("a streaming consumer needs a message with a reply channel to yield to")
-        run.outbox.add(reply_channel, item)
+        run.add(reply_channel, item)
 
     # Settle
 
@@ -212,7 +226,7 @@ class Dispatcher:
                 self._finished()
             except Exception as failure:
                 self._report(run, failure)
-        run.outbox.closed = True
+        run.closed = True
 
     def _settle_error(self, run: Run, error: BaseException) -> None:
         message = run.message
@@ -224,7 +238,7 @@ class Dispatcher:
                     "DenyConnection refuses a handshake; raise it only on websocket.connect, and close an open "
                     'socket with message.reply_channel.send({"close": True})'
                 ) from error
-            run.outbox.add(message.reply_channel, {"close": True})
+            run.add(message.reply_channel, {"close": True})
         elif isinstance(error, ChannelSocketException):
             error.run(message)
         else:
@@ -241,7 +255,7 @@ class Dispatcher:
     def refuse(self, run: Run, error: Exception) -> None:
         """The consumer could not be started: as if it had raised ``error``."""
         self._report(run, error)
-        run.outbox.closed = True
+        run.closed = True
 
     def may_retry(self, run: Run) -> bool:
         """Whether a run that asked for it gets another try; False, logged, when it had all of them (WK-21)."""
@@ -258,20 +272,21 @@ class Dispatcher:
 
     def flush(self, run: Run) -> Awaitable[None] | None:
         """Deliver the outbox on the event loop, in order; awaited if it cannot be done without waiting."""
-        entries = run.outbox.entries
-        if not entries:
+        if not run.entries:
             return None
-        run.outbox.entries = []
-        for index, (sender, content) in enumerate(entries):
+        entries = run.take()
+        delivered = 0
+        for sender, content in entries:
             try:
                 pending = sender.post(content)
             except ChannelFull:
-                return self._flush_slowly(run, entries[index:], None)
+                return self._flush_slowly(run, entries[delivered:], None)
             except Exception as error:
                 self._undelivered(run, sender, content, error)
-                continue
+                pending = None
             if pending is not None:
-                return self._flush_slowly(run, entries[index:], pending)
+                return self._flush_slowly(run, entries[delivered:], pending)
+            delivered += 1
         return None
 
     async def _flush_slowly(
@@ -298,7 +313,7 @@ class Dispatcher:
 
     def flush_sync(self, run: Run) -> None:
         """``flush`` for a worker thread or a test client, where waiting is allowed."""
-        for sender, content in run.outbox.take():
+        for sender, content in run.take():
             deadline = time.monotonic() + FULL_RETRY_TIME
             while True:
                 try:

@@ -22,10 +22,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .message import Message
+from typing import Any
 
 
 class RoutechanError(Exception):
@@ -114,7 +111,7 @@ class SendNotAvailableOnDemultiplexer(RoutechanError):
 class ChannelSocketException(RoutechanError):
     """An exception with an action: ``run(message)`` is called when a consumer raises it."""
 
-    def run(self, message: Message) -> None:
+    def run(self, message: Any) -> None:
         """Act on the message's connection; sends are delivered with the consumer's own."""
         raise NotImplementedError(f"{type(self).__name__} must define run(message)")
 
@@ -133,7 +130,7 @@ class WebsocketCloseException(ChannelSocketException):
         super().__init__(code)
         self.code = code
 
-    def run(self, message: Message) -> None:
+    def run(self, message: Any) -> None:
         reply_channel = message.reply_channel
         if reply_channel is None or reply_channel.name.split(".")[0] != "websocket":
             name = None if reply_channel is None else reply_channel.name

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, Protocol
 
+from .channel import Channel
 from .channel_reader import ChannelReader
 from .dispatch import Dispatcher, Kind, Run, kind_of
 from .encoding import Content
@@ -29,10 +30,25 @@ LATER_DELAY_MAX = 1.0
 class Outlet(Protocol):
     """Where a connection's replies leave: what a stream waits for and is ended by."""
 
+    name: str
     closed: bool
+
+    def deliver(self, content: Content) -> None:
+        """Take a message of the reply channel ``name``, on the event loop."""
 
     async def writable(self) -> None:
         """Return when what was sent has left, or the connection is closed."""
+
+
+class _OwnReplyChannel(Channel):
+    """The reply channel of a connection of this process. Lifetime: connection.
+
+    What consumers of the connection send to it goes straight to the connection when the outbox is flushed.
+    """
+
+    def __init__(self, outlet: Outlet, channel_layer: SyncChannelLayer) -> None:
+        super().__init__(outlet.name, channel_layer=channel_layer)
+        self.post = outlet.deliver  # type: ignore[method-assign]
 
 
 class InlineConsumers:
@@ -77,7 +93,7 @@ class InlineConsumers:
 
     async def _consume(self, channel: str, content: Content) -> None:
         """A message that came over the layer; one that asks for another try goes to the end of its channel."""
-        line = Line(self, _Nowhere())
+        line = Line(self, None)
         run = self.dispatcher.match(Message(content, channel, self.layer))
         if run is not None:
             await line.perform(run)
@@ -86,7 +102,7 @@ class InlineConsumers:
 
     async def _put_back(self, run: Run) -> None:
         # As a send of its own, so that a full channel is waited for, and logged, like any other.
-        run.outbox.add(run.message.channel, run.message.content)
+        run.add(run.message.channel, run.message.content)
         pending = self.dispatcher.flush(run)
         if pending is not None:
             await pending
@@ -95,11 +111,13 @@ class InlineConsumers:
 class Line:
     """One connection's events, one at a time. Lifetime: connection."""
 
-    __slots__ = ("_consumers", "_idle", "_outlet", "_running", "_streams")
+    __slots__ = ("_consumers", "_dispatcher", "_idle", "_outlet", "_reply_channel", "_running", "_streams")
 
-    def __init__(self, consumers: InlineConsumers, outlet: Outlet) -> None:
+    def __init__(self, consumers: InlineConsumers, outlet: Outlet | None) -> None:
         self._consumers = consumers
+        self._dispatcher = consumers.dispatcher
         self._outlet = outlet
+        self._reply_channel = None if outlet is None else _OwnReplyChannel(outlet, consumers.layer)
         self._running = False
         self._idle: asyncio.Future[None] | None = None
         self._streams: set[asyncio.Task[None]] | None = None
@@ -113,14 +131,17 @@ class Line:
         if self._running:
             return self._handle_after(channel, content)
         consumers = self._consumers
-        run = consumers.dispatcher.match(Message(content, channel, consumers.layer))
+        run = self._dispatcher.match(Message(content, channel, consumers.layer, self._reply_channel))
         if run is None:
             return None
-        if kind_of(run.consumer) is Kind.PLAIN:
+        kind = kind_of(run.consumer)
+        if kind is Kind.PLAIN:
             self._running = True
-            consumers.threads.submit(consumers.dispatcher.call, run, self._called)
+            consumers.threads.submit(self._dispatcher.call, run, self._called)
             return None
-        return self._until_settled(run)
+        if kind is Kind.ASYNC:
+            return self._dispatcher.acall(run, later=self._repeat)
+        return self.perform(run)
 
     async def _handle_after(self, channel: str, content: Content) -> None:
         await self.idle()
@@ -142,7 +163,7 @@ class Line:
 
     def _called(self, run: Run, result: Any) -> None:
         """On the loop, after a plain consumer: flush, and go on at once where nothing is to be waited for."""
-        pending = self._consumers.dispatcher.flush(run)
+        pending = self._dispatcher.flush(run)
         if pending is None and result is None and not run.later:
             self._settled()
         else:
@@ -166,27 +187,18 @@ class Line:
                 self._idle.set_result(None)
             self._idle = None
 
-    async def _until_settled(self, run: Run) -> None:
-        if kind_of(run.consumer) is Kind.ASYNC:  # as ``perform``, with one call less for each message
-            await self._consumers.dispatcher.acall(run)
-            pending = self._consumers.dispatcher.flush(run)
-            if pending is not None:
-                await pending
-        else:
-            await self.perform(run)
-        if run.later:
-            await self._repeat(run)
-
     async def _repeat(self, run: Run) -> None:
         """Try an event again in place: going behind later ones would reorder the connection."""
         consumers = self._consumers
         delay = LATER_DELAY
         next_run: Run | None = run
-        while next_run is not None and next_run.later and consumers.dispatcher.may_retry(next_run):
+        while next_run is not None and next_run.later and self._dispatcher.may_retry(next_run):
             await asyncio.sleep(delay)
             delay = min(delay * 2, LATER_DELAY_MAX)
             message = next_run.message
-            next_run = consumers.dispatcher.match(Message(message.content, message.channel_name, consumers.layer))
+            next_run = self._dispatcher.match(
+                Message(message.content, message.channel_name, consumers.layer, self._reply_channel)
+            )
             if next_run is not None:
                 await self.perform(next_run)
 
@@ -201,26 +213,22 @@ class Line:
                 if not called.done():
                     called.set_result(result)
 
-            consumers.threads.submit(consumers.dispatcher.call, run, done)
+            consumers.threads.submit(self._dispatcher.call, run, done)
             result = await called
             if result is not None:
                 await self._go_on(run, result)
+            pending = self._dispatcher.flush(run)
+            if pending is not None:
+                await pending
         elif kind is Kind.ASYNC:
-            await consumers.dispatcher.acall(run)
+            await self._dispatcher.acall(run)
         else:
             self._start_stream(run, None, kind)
-            return
-        pending = consumers.dispatcher.flush(run)
-        if pending is not None:
-            await pending
 
     async def _go_on(self, run: Run, result: Any) -> None:
         """A plain callable returned a coroutine or a generator: it was a wrapper around a consumer of that kind."""
         if inspect.iscoroutine(result):
-            await self._consumers.dispatcher.acall(run, result)
-            pending = self._consumers.dispatcher.flush(run)
-            if pending is not None:
-                await pending
+            await self._dispatcher.acall(run, result)
         else:
             self._start_stream(run, result, Kind.ASYNC_STREAM if inspect.isasyncgen(result) else Kind.STREAM)
 
@@ -235,21 +243,20 @@ class Line:
         task.add_done_callback(self._streams.discard)
 
     async def _stream(self, run: Run, generator: Any) -> None:
-        dispatcher = self._consumers.dispatcher
+        dispatcher = self._dispatcher
 
         async def emit() -> bool:
             pending = dispatcher.flush(run)
             if pending is not None:
                 await pending
-            await self._outlet.writable()
-            return not self._outlet.closed
+            return await self._wanted()
 
         await dispatcher.aiterate(run, generator, emit)
         await emit()
 
     async def _stream_on_thread(self, run: Run, generator: Any) -> None:
         """A plain generator on a thread of its own; after each step the loop delivers and says when to go on."""
-        dispatcher = self._consumers.dispatcher
+        dispatcher = self._dispatcher
         loop = asyncio.get_running_loop()
         steps: asyncio.Queue[bool] = asyncio.Queue()
         go_on = threading.Semaphore(0)
@@ -273,8 +280,7 @@ class Line:
                 pending = dispatcher.flush(run)
                 if pending is not None:
                     await pending
-                await self._outlet.writable()
-                wanted = not self._outlet.closed
+                wanted = await self._wanted()
                 go_on.release()
             pending = dispatcher.flush(run)
             if pending is not None:
@@ -285,11 +291,9 @@ class Line:
             wanted = False  # cancelled: the generator is closed at its next step
             go_on.release()
 
-
-class _Nowhere:
-    """The outlet of a message that came over the layer: its replies go over the layer too."""
-
-    closed = False
-
-    async def writable(self) -> None:
-        return None
+    async def _wanted(self) -> bool:
+        """Wait until the connection has taken what was streamed; whether it wants more."""
+        if self._outlet is None:  # the message came over the layer, and so the replies go over it
+            return True
+        await self._outlet.writable()
+        return not self._outlet.closed

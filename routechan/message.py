@@ -41,12 +41,17 @@ class Message:
     layer, or None for the default one (MS-04). Decorators put further attributes on it.
     """
 
-    def __init__(self, content: Content, channel_name: str, channel_layer: Any) -> None:
+    def __init__(
+        self, content: Content, channel_name: str, channel_layer: Any, reply_channel: Channel | None = None
+    ) -> None:
         self.content = content
         self.channel_layer = channel_layer
         self.channel_name = channel_name
-        # Taken once, so that a later change of the content does not move the replies (MS-03).
-        self._reply_name = content.get("reply_channel")
+        if reply_channel is not None:  # a server has one for each connection
+            self.reply_channel = reply_channel
+        else:
+            # Taken once, so that a later change of the content does not move the replies (MS-03).
+            self._reply_name = content.get("reply_channel")
 
     @_made_once
     def channel(self) -> Channel:

@@ -23,6 +23,10 @@ Match = tuple[Consumer, dict[str, Any]]
 Patterns = dict[str, "re.Pattern[str]"]
 
 
+#: For how many paths a router remembers its answers.
+KNOWN_PATHS = 4096
+
+
 @runtime_checkable
 class RouteLike(Protocol):
     """What may stand in a routing list."""
@@ -160,11 +164,22 @@ class Router:
 
     def match(self, message: Message) -> Match | None:
         """``(consumer, keyword arguments)`` of the first match, or None."""
-        for entry in self._by_channel.get(message.channel_name, ()):
-            matched = entry.match(message)
-            if matched is not None:
-                return matched
-        return None
+        channel = message.channel_name
+        entries = self._by_channel.get(channel, ())
+        if channel not in self._by_path:
+            return _first_match(entries, message)
+        # The answer depends on the path alone, which a socket's messages share: it is looked up, not computed.
+        key = channel, message.content.get("path")
+        try:
+            return self._known[key]
+        except KeyError:
+            pass
+        except TypeError:  # no path one could look up
+            return _first_match(entries, message)
+        if len(self._known) >= KNOWN_PATHS:
+            self._known.clear()
+        matched = self._known[key] = _first_match(entries, message)
+        return matched
 
     def serves(self, channels: Iterable[str], known: Content) -> bool:
         """Whether a route (the defaults aside) could ever take a message on ``channels``."""
@@ -184,6 +199,8 @@ class Router:
         self._by_channel: dict[str, list[RouteLike]] = {
             channel: [entry for entry in entries if channel in entry.channel_names()] for channel in self.channels
         }
+        self._by_path = {channel for channel, found in self._by_channel.items() if all(map(_depends_on_path, found))}
+        self._known: dict[tuple[str, Any], Match | None] = {}
 
 
 def connect_consumer(message: Message, *args: Any, **kwargs: Any) -> None:
@@ -205,6 +222,21 @@ def default_routes(http_consumer: Consumer | None = None) -> list[RouteLike]:
         Route("websocket.disconnect", null_consumer),
     ]
     return routes
+
+
+def _first_match(entries: Iterable[RouteLike], message: Message) -> Match | None:
+    for entry in entries:
+        matched = entry.match(message)
+        if matched is not None:
+            return matched
+    return None
+
+
+def _depends_on_path(entry: RouteLike) -> bool:
+    """Whether an entry of our own making, with our own ``match``, looks at nothing but channel and path."""
+    if type(entry) is Include:
+        return entry.prefixes.keys() <= {"path"} and all(map(_depends_on_path, entry.routing))
+    return type(entry) in (Route, RouteClass) and entry.filters.keys() <= {"path"}  # type: ignore[attr-defined]
 
 
 def could_match(entry: RouteLike, channel: str, known: Content) -> bool:

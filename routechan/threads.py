@@ -2,7 +2,7 @@
 
 The event loop puts work into one queue. Normally one thread takes it: it runs what is waiting, then
 wakes the loop once for all the results, so that a plain function costs a loop about as much as an
-``async def``. Work that has waited for ``PATIENCE`` shows that the threads at work are held up, and one more
+``async def``. Work that has waited longer than ``PATIENCE`` shows that the threads at work are held up, and one more
 joins them; a blocked function therefore holds up nobody else, until ``limit`` of them block.
 """
 
@@ -41,7 +41,8 @@ class Threads:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._loop = asyncio.get_running_loop()
-        self._work: deque[tuple[float, Context, Function, Any, Done]] = deque()
+        self._work: deque[tuple[Context, Function, Any, Done]] = deque()
+        self._first: object = None  # what was first in the queue when it was last watched
         self._results: deque[tuple[Done, Any, Any]] = deque()
         self._lock = threading.Lock()
         self._parked: list[_Parking] = []
@@ -60,10 +61,13 @@ class Threads:
         its result is None.
         """
         self._unfinished += 1
-        self._work.append((self._loop.time(), copy_context(), function, argument, done))
-        with self._lock:
-            if self._awake == 0:
-                self._wake_one()
+        self._work.append((copy_context(), function, argument, done))
+        # Looked at without the lock for speed: a thread counts itself out before it looks at the queue for
+        # the last time, so either it sees this work or we see that nobody is awake.
+        if self._awake == 0:
+            with self._lock:
+                if self._awake == 0:
+                    self._wake_one()
         if not self._watching:
             self._watching = True
             self._loop.call_later(PATIENCE, self._watch)
@@ -114,9 +118,10 @@ class Threads:
         while True:
             self._run_waiting()
             with self._lock:
-                if self._work:
-                    continue
                 self._awake -= 1
+                if self._work:
+                    self._awake += 1
+                    continue
                 if self._stopped:
                     self._count -= 1
                     return
@@ -137,7 +142,7 @@ class Threads:
         work, results = self._work, self._results
         while True:
             try:
-                _, context, function, argument, done = work.popleft()
+                context, function, argument, done = work.popleft()
             except IndexError:
                 break
             try:
@@ -175,9 +180,11 @@ class Threads:
         """On the loop, while work is unfinished: see that nothing waits behind a blocked function."""
         if self._results:
             self._finish()
-        if self._work and self._loop.time() - self._work[0][0] >= PATIENCE:
+        first = self._work[0] if self._work else None
+        if first is not None and first is self._first:
             with self._lock:
                 self._wake_one()
+        self._first = first
         if self._unfinished:
             self._loop.call_later(PATIENCE, self._watch)
         else:

@@ -69,21 +69,25 @@ async def respond(send: Send, status: int, text: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-class _Response:
+class _Response(Writer):
     """One request's outgoing side. Lifetime: request."""
 
     def __init__(self, name: str, send: Send) -> None:
+        super().__init__(send)
         self.name = name
         self.started = False
         self.closed = False
         self.complete = asyncio.Event()
-        self._writer = Writer(send)
+
+    def deliver(self, content: Content) -> None:
+        """Take one message of this response's reply channel; raises ``InvalidContent``, ``ChannelFull``."""
+        self.reply(content)
 
     def reply(self, content: Content) -> None:
         if self.closed:
             return
         for event in translation.response_events(content, self.started):
-            if not self._writer.write(event, RESPONSE_CAPACITY):
+            if not self.write(event, RESPONSE_CAPACITY):
                 raise ChannelFull(self.name, RESPONSE_CAPACITY)
             self.started = True
             if event["type"] == "http.response.body" and not event["more_body"]:
@@ -91,16 +95,17 @@ class _Response:
                 asyncio.get_running_loop().create_task(self._finish())
 
     async def writable(self) -> None:
-        while self._writer.waiting and not self._writer.closed:
-            await self._writer.changed()
+        """Return when the client has taken what was sent, or has left."""
+        await self.flushed()
 
-    async def _finish(self) -> None:
-        await self.writable()
+    def lost(self) -> None:
+        """The client has left, or nothing more is to be sent."""
+        self.closed = True
+        super().lost()
         self.complete.set()
 
-    def abandon(self) -> None:
-        self.closed = True
-        self._writer.close()
+    async def _finish(self) -> None:
+        await self.flushed()
         self.complete.set()
 
 
@@ -121,4 +126,4 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
 async def _until_disconnect(receive: Receive, response: _Response) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    response.abandon()
+    response.lost()

@@ -17,7 +17,11 @@ from .translation import SocketReply
 class Outlet(Protocol):
     """Where a connection's replies leave."""
 
+    name: str
     closed: bool
+
+    def deliver(self, content: Content) -> None:
+        """Take a message of the reply channel ``name``, on the event loop."""
 
     async def writable(self) -> None:
         """Return when what was sent has left, or the connection is closed."""

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from .. import names
 from ..encoding import Content
 from ..layers.base import BaseChannelLayer
-from .translation import SocketReply, may_close_with
+from .translation import SocketReply, may_close_with, socket_reply
 from .writer import Send, Writer
 
 logger = logging.getLogger("routechan")
@@ -69,20 +69,21 @@ class ReplyChannels(Generic[Reply]):
             self._loop.call_soon_threadsafe(self._deliver, tuple(channels), reply)
 
     def _deliver(self, channels: Sequence[str], reply: Reply) -> None:
+        find = self._open.get
         for name in channels:
-            connection = self._open.get(name)
+            connection = find(name)
             if connection is not None:
                 connection.reply(reply)
 
 
-class Socket:
+class Socket(Writer):
     """One WebSocket's outgoing side. Lifetime: connection.
 
     Connecting, then open once accepted, then closed. What a reply does in each state: ``layers-and-protocol``
     6.9. ``ended`` is called when this side closes it, with whether the client's answer is worth waiting for.
     """
 
-    __slots__ = ("_capacity", "_writer", "_ended", "accepted", "close_code", "closed", "name", "path", "subprotocol")
+    __slots__ = ("_capacity", "_ended", "accepted", "close_code", "closed", "name", "path", "subprotocol")
 
     def __init__(
         self,
@@ -94,22 +95,27 @@ class Socket:
         subprotocol: str | None,
         ended: Callable[[bool], object],
     ) -> None:
+        super().__init__(send)
         self.name = name
         self.path = path
         self.subprotocol = subprotocol
         self.accepted = False
         self.closed = False
         self.close_code: int | None = None  # the code this side closed with
-        self._ended = ended
         self._capacity = capacity
-        self._writer = Writer(send)
+        self._ended = ended
+
+    def deliver(self, content: Content) -> None:
+        """Take one message of this socket's reply channel; raises ``InvalidContent``."""
+        self.reply(socket_reply(content))
 
     def reply(self, reply: SocketReply) -> None:
+        """Take a message that has been read."""
         if self.closed:
             return
         accept, data, close = reply
         if self.accepted:
-            if data is not None and not self._writer.write(data, self._capacity):
+            if data is not None and not self.write(data, self._capacity):
                 self._overflow()
             elif close is not None:
                 self._close(close)
@@ -126,34 +132,24 @@ class Socket:
         self._end({"type": "websocket.close", "code": 1000}, 1006)
 
     def lost(self) -> None:
-        """The server says that the connection is gone."""
+        """The connection is gone: send nothing more."""
         self.closed = True
-        self._writer.close()
-
-    @property
-    def waiting(self) -> bool:
-        """Whether the client has not taken everything sent to it."""
-        return self._writer.waiting
+        super().lost()
 
     async def writable(self) -> None:
         """Return when the client has taken what was sent, or nothing more may be sent."""
-        while self._writer.waiting and not self.closed:
-            await self._writer.changed()
-
-    async def flushed(self) -> None:
-        """Return when all of it has left, the close included."""
-        while self._writer.waiting and not self._writer.closed:
-            await self._writer.changed()
+        while self.queue is not None and not self.closed:
+            await self._change()
 
     def _accept(self) -> None:
         self.accepted = True
         event: dict[str, Any] = {"type": "websocket.accept"}
         if self.subprotocol is not None:
             event["subprotocol"] = self.subprotocol
-        self._writer.write(event, self._capacity)
+        self.write(event, self._capacity)
 
     def _overflow(self) -> None:
-        dropped = self._writer.drop() + 1
+        dropped = self.drop() + 1
         logger.warning(
             "The client of %s (%s) does not read: %d messages to it are dropped and it is closed with 1013",
             self.name,
@@ -177,6 +173,6 @@ class Socket:
     def _end(self, event: Any, code: int, *, wait: bool = True) -> None:
         self.closed = True
         self.close_code = code
-        self._writer.write(event, self._capacity + 1)  # there is always room for the last event
-        self._writer.wake()
+        self.write(event, self._capacity + 1)  # there is always room for the last event
+        self._wake()
         self._ended(wait)

@@ -186,4 +186,4 @@ def response_events(content: Content, started: bool) -> list[Event]:
 
 
 def _header(value: object) -> bytes:
-    return value.encode("latin-1") if isinstance(value, str) else bytes(value)  # type: ignore[call-overload, no-any-return]
+    return value.encode("latin-1") if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]

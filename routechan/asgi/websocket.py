@@ -85,7 +85,7 @@ class _Connection:
                     order += 1
                     if pending is not None:
                         await pending
-                    if socket.waiting:
+                    if socket.queue is not None:
                         await socket.writable()  # who does not read is not read: the rest waits in TCP
                 event = None
         except asyncio.CancelledError:

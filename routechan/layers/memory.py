@@ -278,8 +278,12 @@ class InMemoryChannelLayer(BaseChannelLayer):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
 
+        def woken() -> None:
+            if not future.done():
+                future.set_result(None)
+
         def wake() -> None:
-            loop.call_soon_threadsafe(lambda: future.done() or future.set_result(None))
+            loop.call_soon_threadsafe(woken)
 
         waiter = _Waiter([names.queue_name(channel)], None if channel.endswith("!") else channel, wake)
         if not self._store.take(waiter):

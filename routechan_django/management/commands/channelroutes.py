@@ -17,6 +17,14 @@ from ...asgi import get_channel_layer
 
 EVENTS = ("websocket.connect", "websocket.receive", "websocket.disconnect", "http.request")
 
+#: What happens to an event no route takes, on a socket that is not refused.
+WITHOUT_ROUTE = {
+    "websocket.connect": "(no route: accepted)",
+    "websocket.receive": "(no route: ignored)",
+    "websocket.disconnect": "(no route: ignored)",
+    "http.request": "(no route: Django's views)",
+}
+
 
 class Command(BaseCommand):
     help = "Lists the routes of a channel layer; with a path, the consumer each event of it reaches."
@@ -37,6 +45,8 @@ class Command(BaseCommand):
         if not path.startswith("/"):
             raise CommandError(f"a path begins with a slash: write /{path}")
         self._table(["event", "consumer", "arguments"], [_reached(router, event, path) for event in EVENTS])
+        if not router.serves(EVENTS[:3], {"path": path}):
+            self.stdout.write("\nNo event of a socket on this path reaches a consumer: the socket is refused.")
 
     def _table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         if not rows:
@@ -62,9 +72,9 @@ def _rows(routes: Sequence[RouteLike], prefix: str) -> Iterator[list[str]]:
 
 
 def _reached(router: Router, event: str, path: str) -> list[str]:
-    matched = router.match(Message({"path": path}, event, None))
+    matched = router.root.match(Message({"path": path}, event, None))
     if matched is None:
-        return [event, "(no route)", "-"]
+        return [event, WITHOUT_ROUTE[event], "-"]
     consumer, kwargs = matched
     arguments = " ".join(f"{key}={value!r}" for key, value in kwargs.items())
     return [event, name_that_thing(consumer), arguments or "-"]

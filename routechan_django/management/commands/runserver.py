@@ -26,6 +26,9 @@ MISSING_SERVER = (
 
 
 class Command(DjangoCommand):
+    addr: str
+    port: str
+
     help = "Starts a development server that serves HTTP, static files and WebSockets, and reloads on change."
 
     def add_arguments(self, parser: CommandParser) -> None:

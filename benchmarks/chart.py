@@ -1,0 +1,54 @@
+"""The ratios to bare as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot  # noqa: E402
+from results import BARE, Benchmark  # noqa: E402
+
+COLOURS = {BARE: "#9aa5b1", "sync": "#2b6cb0", "async": "#2f855a", "channels4": "#b7791f"}
+GOAL = "#c53030"
+
+
+def draw(benchmarks: list[Benchmark], facts: dict[str, str], path: Path) -> None:
+    """One panel for each benchmark: bars are medians, dots single rounds, the dashed line is the goal."""
+    figure, panels = pyplot.subplots(
+        1, len(benchmarks), figsize=(4.2 * len(benchmarks) + 0.4, 4.8), squeeze=False, layout="constrained"
+    )
+    for axes, benchmark in zip(panels[0], benchmarks, strict=True):
+        _panel(axes, benchmark)
+    panels[0][0].set_ylabel("ratio to the bare ASGI app")
+    figure.suptitle("routechan against a bare ASGI app on the same server")
+    figure.supxlabel(
+        f"dots: single rounds · {facts['cpu']} · {facts['python']} · uvicorn {facts.get('uvicorn', '?')}",
+        fontsize=8,
+        color="#52606d",
+    )
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def _panel(axes: pyplot.Axes, benchmark: Benchmark) -> None:
+    goal = benchmark.goal
+    rows = benchmark.rows()
+    highest = max([goal.bound, *(max(row.ratios) for row in rows)])
+    for place, row in enumerate(rows):
+        axes.bar(place, row.ratio, width=0.62, color=COLOURS.get(row.variant, "#718096"), zorder=2)
+        axes.scatter([place] * len(row.ratios), row.ratios, s=9, color="#1f2933", alpha=0.6, zorder=3, linewidths=0)
+        top = max(row.ratio, *row.ratios) + 0.02 * highest
+        axes.text(place, top, f"{row.ratio:.2f}", ha="center", va="bottom", fontsize=11, zorder=4)
+    axes.axhline(goal.bound, color=GOAL, linestyle="--", linewidth=1.2, zorder=3)
+    right = len(rows) - 0.4
+    axes.text(right, goal.bound, f"goal: {goal} ", color=GOAL, fontsize=8.5, ha="right", va="bottom", zorder=4,
+              bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})  # fmt: skip
+    axes.set_xlim(-0.6, right)
+    axes.set_ylim(0, highest * 1.18)
+    axes.set_xticks(range(len(rows)), [f"{row.variant}\n{row.rate:,.0f}" for row in rows])
+    axes.set_title(f"{benchmark.title}\n({benchmark.unit} below each bar)", fontsize=10)
+    axes.grid(axis="y", color="#e4e7eb", zorder=0)
+    axes.spines[["top", "right"]].set_visible(False)

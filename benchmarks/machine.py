@@ -1,0 +1,60 @@
+"""What the numbers were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+PACKAGES = ("uvicorn", "uvloop", "websockets", "picows", "django", "channels")
+
+
+def cpus() -> list[int]:
+    """The CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def busy_seconds(of: list[int]) -> float:
+    """Time these CPUs have worked for any process, or for another virtual machine. Linux only; elsewhere 0.
+
+    Interrupts are left out: those of our own traffic are booked there.
+    """
+    try:
+        with open("/proc/stat") as lines:
+            rows = [line.split() for line in lines]
+    except OSError:
+        return 0.0
+    names = {f"cpu{number}" for number in of}
+    # user, nice, system, steal
+    ticks = sum(int(row[column]) for row in rows if row and row[0] in names for column in (1, 2, 3, 8))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def describe(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
+    """CPU, system, Python and package versions, as text to print."""
+    facts = {
+        "cpu": f"{_cpu_model()}, {len(cpus())} usable",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
+    for package in packages:
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return facts
+
+
+def load_average() -> str:
+    """The machine's load over the last minute: near 0 before a run, or somebody else is measured too."""
+    return f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown"
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown processor"

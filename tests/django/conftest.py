@@ -1,0 +1,27 @@
+"""Django, set up once; a fresh layer from the settings for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import django
+import pytest
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.django.settings")
+django.setup()
+
+from routechan.layers import DEFAULT_CHANNEL_LAYER, channel_layers  # noqa: E402
+from routechan_django.asgi import make_layer  # noqa: E402
+from routechan_django.layer import ChannelLayerWrapper  # noqa: E402
+
+
+@pytest.fixture
+def layer() -> Iterator[ChannelLayerWrapper]:
+    """The default layer, made anew from ``CHANNEL_LAYERS``."""
+    previous = channel_layers.set(DEFAULT_CHANNEL_LAYER, None)
+    channel_layers.configure(make_layer)
+    made = channel_layers[DEFAULT_CHANNEL_LAYER]
+    assert isinstance(made, ChannelLayerWrapper)
+    yield made
+    channel_layers.set(DEFAULT_CHANNEL_LAYER, previous)

@@ -1,0 +1,127 @@
+"""``manage.py runserver``, as a real process: sockets, pages, static files, and new code after a change."""
+
+from __future__ import annotations
+
+import textwrap
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
+from tests.processes import ServerProcess, free_port
+
+SETTINGS = """
+    SECRET_KEY = "tests only"
+    DEBUG = True
+    INSTALLED_APPS = ["django.contrib.staticfiles", "routechan_django"]
+    ROOT_URLCONF = "project.urls"
+    STATIC_URL = "/static/"
+    STATICFILES_DIRS = ["static"]
+    DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "routechan.layers.InMemoryChannelLayer",
+            "ROUTING": "project.routing.channel_routing",
+        }
+    }
+"""
+
+ROUTING = """
+    from routechan import route
+
+    def echo(message):
+        message.reply_channel.send({"text": "WORD " + message["text"]})
+
+    channel_routing = [route("websocket.receive", echo, path=r"^/echo/$")]
+"""
+
+URLS = """
+    from django.http import HttpResponse
+    from django.urls import path
+
+    urlpatterns = [path("page/", lambda request: HttpResponse("a page"))]
+"""
+
+MANAGE = """
+    import os, sys
+    from django.core.management import execute_from_command_line
+
+    os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+    execute_from_command_line(sys.argv)
+"""
+
+Project = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Write a project; the function it gives makes its development server."""
+    files = {
+        "project/__init__.py": "",
+        "project/settings.py": SETTINGS,
+        "project/urls.py": URLS,
+        "project/routing.py": ROUTING.replace("WORD", "first"),
+        "manage.py": MANAGE,
+        "static/style.css": "body { color: teal }",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+
+    def server(*options: str) -> ServerProcess:
+        port = free_port()
+        return ServerProcess(["manage.py", "runserver", f"127.0.0.1:{port}", *options], port, cwd=tmp_path)
+
+    return server
+
+
+def said(port: int, text: str) -> str:
+    with connect(f"ws://127.0.0.1:{port}/echo/") as socket:
+        socket.send(text)
+        return str(socket.recv(timeout=10))
+
+
+def fetched(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+        return str(response.read().decode())
+
+
+@pytest.mark.slow
+def test_sockets_pages_and_static_files(project: Project) -> None:
+    """One command serves all three, although staticfiles stands before this app and has a runserver too (AP-04)."""
+    with project("--noreload") as server:
+        assert said(server.port, "hello") == "first hello"
+        assert fetched(server.port, "/page/") == "a page"
+        assert fetched(server.port, "/static/style.css") == "body { color: teal }"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetched(server.port, "/nowhere/")
+
+
+@pytest.mark.slow
+def test_new_code_after_a_change(project: Project, tmp_path: Path) -> None:
+    """A changed file restarts the server, and the next socket meets the new consumer."""
+    with project() as server:
+        assert said(server.port, "hello") == "first hello"
+        (tmp_path / "project/routing.py").write_text(textwrap.dedent(ROUTING.replace("WORD", "second")))
+
+        def changed() -> bool:
+            try:
+                return said(server.port, "hello") == "second hello"
+            except (OSError, WebSocketException):
+                return False  # between the two
+
+        server.wait_until(changed, "the new code answers")
+
+
+@pytest.mark.slow
+def test_without_asgi(project: Project) -> None:
+    """``--noasgi`` runs Django's own server, without sockets."""
+    with project("--noreload", "--noasgi") as server:
+        assert fetched(server.port, "/page/") == "a page"
+        with pytest.raises(WebSocketException):
+            said(server.port, "hello")

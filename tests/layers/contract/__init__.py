@@ -1,0 +1,1 @@
+"""The contract every layer passes, whatever its back end."""
