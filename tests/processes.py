@@ -43,6 +43,7 @@ class ServerProcess:
             **(environment or {}),
         }
         self.lines: list[str] = []
+        self.kind = ""
 
     @property
     def output(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 
 import pytest
 
@@ -109,15 +108,6 @@ def test_statistics_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert layer.sync.channel_statistics("channel-9")["messages_count"] == 1
     assert layer.sync.channel_statistics("channel-0")["messages_count"] == 0
     assert layer.sync.global_statistics()["messages_count"] == 10
-
-
-def test_several_names_are_asked_in_random_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """section 2.3: fairness does not depend on how the caller sorts its channels."""
-    face = InMemoryChannelLayer().sync
-    for name in ("a", "b"):
-        face.send(name, {})
-    monkeypatch.setattr(random, "sample", lambda names, count: list(reversed(names)))
-    assert face.receive(["a", "b"])[0] == "b"
 
 
 @pytest.mark.parametrize(

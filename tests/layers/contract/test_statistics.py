@@ -41,9 +41,9 @@ def test_the_age_is_that_of_the_oldest_message(backend: Backend) -> None:
     face.send("first", {})
     backend.elapse(0.3)
     face.send("first", {})
-    assert 0.3 <= face.channel_statistics("first")["messages_max_age"] < 0.6
+    assert 0.25 <= face.channel_statistics("first")["messages_max_age"] < 5
     face.receive(["first"])
-    assert face.channel_statistics("first")["messages_max_age"] < 0.3
+    assert face.channel_statistics("first")["messages_max_age"] < 0.25
     face.receive(["first"])
     assert face.channel_statistics("first")["messages_max_age"] == 0
 

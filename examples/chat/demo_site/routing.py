@@ -1,0 +1,12 @@
+"""Every socket of the demo: each example brings its own routing."""
+
+from __future__ import annotations
+
+from routechan import include
+
+channel_routing = [
+    include("chat.routing.channel_routing", path=r"^/ws"),
+    include("status.routing.channel_routing", path=r"^/ws"),
+    include("ticker.routing.channel_routing", path=r"^/ws"),
+    include("groupchat.routing.channel_routing"),
+]

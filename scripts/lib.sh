@@ -1,0 +1,108 @@
+# What the scripts share: finding Pythons, making virtual environments, installing system packages.
+# Sourced from the root of the checkout, never run.
+
+PYTHONS="3.10 3.11 3.12 3.13 3.14"
+MAIN_PYTHON=3.11
+MAIN_DJANGO=5.2
+
+say() { printf '== %s\n' "$*"; }
+warn() { printf '!! %s\n' "$*" >&2; }
+die() {
+    printf '!! %s\n' "$@" >&2
+    exit 1
+}
+
+in_ci() { [ "${CI:-}" = true ]; }
+
+# The path of a working Python of version $1 ("3.11"): from pyenv, else from PATH. Fails where there is none.
+find_python() {
+    local candidate
+    for candidate in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python "$(command -v "python$1" || true)" \
+        "/usr/bin/python$1" "$(command -v python3 || true)"; do
+        if [ -x "$candidate" ] && is_final "$candidate" "$1"; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# A pyenv shim exists for versions it then refuses to run, so what was found is asked what it is.
+is_final() {
+    "$1" -c '
+import sys
+sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1] or sys.version_info[3] != "final")' "$2" 2>/dev/null
+}
+
+# The Python everything is tried with first: MAIN_PYTHON, else the first there is. Prints its version.
+main_python() {
+    local version
+    for version in $MAIN_PYTHON $PYTHONS; do
+        if find_python "$version" >/dev/null; then
+            printf '%s\n' "$version"
+            return
+        fi
+    done
+    die "routechan needs Python 3.10 or later, and none was found." \
+        "On Debian or Ubuntu install it with: apt-get install python3 python3-venv"
+}
+
+# Runs apt-get as root, or with sudo where that asks no password. Fails where neither is allowed.
+apt() {
+    if ! command -v apt-get >/dev/null; then
+        return 1
+    elif [ "$(id -u)" = 0 ]; then
+        DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        sudo DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null
+    else
+        return 1
+    fi
+}
+
+# Installs Debian packages, with apt's words kept for when it fails.
+install_system() {
+    local log
+    log=$(mktemp)
+    say "installing $* with apt-get"
+    if { apt update && apt install -y "$@"; } >"$log" 2>&1; then
+        rm -f "$log"
+        return
+    fi
+    tail -n 5 "$log" >&2
+    rm -f "$log"
+    warn "$* could not be installed here. By hand: sudo apt-get install $*"
+    return 1
+}
+
+# make_venv DIR VERSION REQUIREMENT...: a virtual environment of Python VERSION with the requirements, made or
+# reused. One that is complete, for this checkout and these requirements, is left alone.
+make_venv() {
+    local dir=$1 version=$2 python stamp
+    shift 2
+    stamp="$PWD $* $(cat setup.cfg pyproject.toml | cksum)"
+    if [ "$(cat "$dir/complete" 2>/dev/null)" = "$stamp" ] && "$dir/bin/python" -c "" 2>/dev/null; then
+        return
+    fi
+    python=$(find_python "$version") || return
+    if ! "$python" -c "import ensurepip" 2>/dev/null; then
+        # Debian's Python comes without what venv needs; other Pythons are complete.
+        install_system "python$version-venv" || return
+    fi
+    say "making $dir: Python $version with $*"
+    rm -f "$dir/complete"
+    if ! "$python" -m venv --clear "$dir" || ! "$dir/bin/pip" --disable-pip-version-check install -q "$@"; then
+        warn "pip could not install $* into $dir (its own words are above; is there a network?)." \
+            "By hand: $python -m venv --clear $dir && $dir/bin/pip install $*"
+        return 1
+    fi
+    printf '%s\n' "$stamp" >"$dir/complete"
+}
+
+# The directory of the environment for lint and for the full suite, made where it is missing.
+make_main_venv() {
+    local version
+    version=$(main_python)
+    MAIN_VENV=".venvs/py$version-django$MAIN_DJANGO"
+    make_venv "$MAIN_VENV" "$version" -e ".[server,test,test-servers,docs,lint]" "django==$MAIN_DJANGO.*"
+}

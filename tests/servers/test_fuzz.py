@@ -1,0 +1,192 @@
+"""Nothing a client sends ends the server, and the log has one line for each thing worth one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from websockets.asyncio.client import connect
+
+from routechan import Message, application, route
+from routechan.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, channel_layers
+from tests.harness import Connection, WebSocket
+from tests.processes import ServerProcess
+from tests.servers.test_sockets import url
+
+pytestmark = pytest.mark.slow
+
+FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def parse(message: Message) -> None:
+    """A consumer as tutorials have it: it trusts what comes."""
+    number = int(message["text"])
+    message.reply_channel.send({"text": str(number)})
+
+
+class Records(logging.Handler):
+    """The log of one example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+@pytest.fixture(autouse=True)
+def layer() -> Iterator[None]:
+    with channel_layers.override(DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer().sync):
+        yield
+
+
+def logged(run: Any) -> list[str]:
+    """What the library logs while ``run()`` runs on a loop of its own."""
+    records = Records()
+    logger = logging.getLogger("routechan")
+    logger.addHandler(records)
+    try:
+        asyncio.run(run())
+    finally:
+        logger.removeHandler(records)
+    return records.texts
+
+
+def routed() -> Any:
+    return application(
+        [
+            route("websocket.receive", parse, path=r"^/number/$"),
+            route("websocket.connect", parse, headers=r"x", path=r"^/odd/$"),
+            route("http.request", parse, path=r"^/odd/$", query_string=r"a"),
+        ]
+    )
+
+
+frames = st.lists(
+    st.one_of(
+        st.builds(lambda text: {"type": "websocket.receive", "text": text}, st.text(max_size=50)),
+        st.builds(lambda data: {"type": "websocket.receive", "bytes": data}, st.binary(max_size=50)),
+        st.builds(
+            lambda text: {"type": "websocket.receive", "text": text, "bytes": None},
+            st.integers().map(str),
+        ),
+    ),
+    max_size=10,
+)
+
+
+@FUZZ
+@given(frames)
+def test_frames(sent: list[dict[str, Any]]) -> None:
+    """Each frame its consumer fails on is one record, each other is answered, and the socket lives on."""
+
+    def fails(event: dict[str, Any]) -> bool:
+        try:
+            int(event["text"])
+        except (KeyError, ValueError):
+            return True
+        return False
+
+    async def run() -> None:
+        async with WebSocket(routed(), "/number/") as connection:
+            await connection.accepted()
+            for event in sent:
+                connection.push(event)
+            connection.send("42")
+            for event in sent:
+                if not fails(event):
+                    assert await connection.text() == str(int(event["text"]))
+            assert await connection.text() == "42"
+
+    texts = logged(run)
+    assert len(texts) == sum(map(fails, sent))
+    assert all("Error in consumer tests.servers.test_fuzz.parse on websocket.receive" in text for text in texts)
+
+
+names = st.binary(max_size=20)
+headers = st.lists(st.tuples(names, st.binary(max_size=30)), max_size=8)
+scopes = st.fixed_dictionaries(
+    {
+        "path": st.one_of(st.text(max_size=30).map("/".__add__), st.sampled_from(["/number/", "/odd/", ""])),
+        "headers": st.one_of(
+            headers,
+            st.builds(lambda value: [(b"origin", value), (b"host", b"here")], st.binary(max_size=30)),
+            st.builds(lambda value: [(b"host", value), (b"origin", b"http://[")], st.binary(max_size=30)),
+        ),
+        "query_string": st.binary(max_size=20),
+        "root_path": st.sampled_from(["", "/pre", "/"]),
+        "subprotocols": st.lists(st.text(max_size=10, alphabet=st.characters(max_codepoint=255)), max_size=3),
+        "client": st.sampled_from([None, ("1.2.3.4", 5)]),
+        "server": st.sampled_from([None, ("/run/socket", None), ("1.2.3.4", 80)]),
+    }
+)
+
+
+@FUZZ
+@given(scopes)
+def test_handshakes(scope: dict[str, Any]) -> None:
+    """Whatever path and headers a handshake has, it is accepted, or refused with one record."""
+    outcome = ""
+
+    async def run() -> None:
+        nonlocal outcome
+        connection = Connection(routed(), {"type": "websocket", **scope})
+        async with connection:
+            connection.push({"type": "websocket.connect"})
+            outcome = (await connection.event())["type"]
+
+    texts = logged(run)
+    assert outcome in ("websocket.accept", "websocket.close")
+    assert len(texts) == (outcome == "websocket.close")
+
+
+@FUZZ
+@given(scopes, st.sampled_from(["GET", "POST", "", "\u00e4"]), st.binary(max_size=50))
+def test_requests(scope: dict[str, Any], method: str, body: bytes) -> None:
+    """Whatever a request has, it is answered; here nothing but the routed path reaches a consumer."""
+    status = 0
+
+    async def run() -> None:
+        nonlocal status
+        # What reaches the consumer is never answered by it; leaving ends the request.
+        async with Connection(routed(), {"type": "http", "method": method, **scope}) as connection:
+            connection.push({"type": "http.request", "body": body})
+            with suppress(asyncio.TimeoutError):
+                status = (await asyncio.wait_for(connection.from_application.get(), 0.2)).get("status", 0)
+
+    texts = logged(run)
+    assert status in (0, 404)
+    assert len(texts) == (status == 0)
+
+
+REQUEST = b"GET /echo/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+
+
+@pytest.mark.parametrize("handshake", [b"", REQUEST + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"])
+async def test_raw_bytes(server: ServerProcess, handshake: bytes) -> None:
+    """Bytes that are no HTTP, and no frames after a handshake, leave a server that serves the next client."""
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.binary(max_size=200))
+    def throw(data: bytes) -> None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
+            raw.settimeout(0.05)
+            raw.sendall(handshake)
+            if handshake:
+                raw.recv(4096)
+            raw.sendall(data)
+            raw.recv(4096)
+
+    await asyncio.to_thread(throw)
+    assert server.process.poll() is None
+    async with connect(url(server, "/echo/")) as alive:
+        await alive.send("still here")
+        assert await alive.recv() == "still here"
