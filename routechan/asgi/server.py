@@ -92,8 +92,8 @@ class Server:
 
     async def stop(self) -> None:
         await self.consumers.stop()
-        self.responses.detach(self.layer)
-        self.sockets.detach(self.layer)
+        self.responses.detach()
+        self.sockets.detach()
 
     def refusal(self, connect: Content) -> str | None:
         """Why a socket is refused before any consumer sees it, or None."""

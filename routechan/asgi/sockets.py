@@ -43,10 +43,11 @@ class ReplyChannels(Generic[Reply]):
     def attach(self, layer: BaseChannelLayer) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+        self._layer = layer
         layer.attach(self.queue, self.deliver)
 
-    def detach(self, layer: BaseChannelLayer) -> None:
-        layer.detach(self.queue)
+    def detach(self) -> None:
+        self._layer.detach(self.queue)
 
     def new_name(self) -> str:
         return self.queue + names.random_part(10)
@@ -55,7 +56,9 @@ class ReplyChannels(Generic[Reply]):
         self._open[name] = connection
 
     def remove(self, name: str) -> None:
+        """The connection is gone, and leaves the groups its consumers left it in."""
         self._open.pop(name, None)
+        self._layer.forget(name)
 
     def deliver(self, channels: Sequence[str], content: Content) -> None:
         """Give ``content``, read once, to each connection; names that are gone are passed over (DM-05).
@@ -134,6 +137,7 @@ class Socket(Writer):
     def lost(self) -> None:
         """The connection is gone: send nothing more."""
         self.closed = True
+        self._ended = _nobody  # so that no cycle keeps a closed connection until the next garbage collection
         super().lost()
 
     async def writable(self) -> None:
@@ -176,3 +180,7 @@ class Socket(Writer):
         self.write(event, self._capacity + 1)  # there is always room for the last event
         self._wake()
         self._ended(wait)
+
+
+def _nobody(wait: bool) -> None:
+    """Who is told that a lost socket ends."""

@@ -33,8 +33,10 @@ async def serve_websocket(server: Server, scope: Scope, receive: Receive, send: 
         return
     connection = _Connection(server, name, content["path"], scope, send)
     server.sockets.add(name, connection.socket)
+    running = connection.run(content, receive)
+    del content  # its headers are not needed for as long as the socket is open
     try:
-        await connection.run(content, receive)
+        await running
     finally:
         server.sockets.remove(name)
         connection.socket.lost()
@@ -60,7 +62,7 @@ class _Connection:
         self._reader = asyncio.current_task()
         self._reading = False  # waiting for the client
         self._stopped = False
-        self._timer = asyncio.get_running_loop().call_later(
+        self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
             options.handshake_timeout, self._handshake_over, options.handshake_timeout
         )
 
@@ -68,7 +70,7 @@ class _Connection:
         socket, line = self.socket, self.line
         name, path = socket.name, socket.path
         await _settled(line.handle("websocket.connect", connect))
-        del connect  # the headers are not needed again, for as long as the socket is open
+        del connect
         order = 1
         event: Event | None = None
         try:
@@ -94,7 +96,7 @@ class _Connection:
             if hasattr(self._reader, "uncancel"):  # Python 3.11
                 self._reader.uncancel()  # type: ignore[union-attr]
         self._reading = False
-        self._timer.cancel()
+        self._cancel_timer()
         if event is not None:
             socket.lost()
         socket.closed = True
@@ -111,7 +113,7 @@ class _Connection:
 
     def _ended(self, wait: bool) -> None:
         """This side closes: the server answers with a disconnect; one that does not must not hold us for ever."""
-        self._timer.cancel()
+        self._cancel_timer()
         if wait:
             self._timer = asyncio.get_running_loop().call_later(CLOSE_TIME, self._stop_reading)
         else:
@@ -124,7 +126,13 @@ class _Connection:
             if self._reading and self._reader is not None:
                 self._reader.cancel()
 
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _handshake_over(self, seconds: float) -> None:
+        self._timer = None
         if not self.socket.accepted and not self.socket.closed:
             logger.warning(
                 "WebSocket %s was not accepted within %g s and is refused; "

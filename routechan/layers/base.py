@@ -135,6 +135,10 @@ class BaseChannelLayer(_Layer, ABC):
     def detach(self, queue: str) -> None:
         """End ``attach``, and the memberships under ``queue``."""
 
+    @abstractmethod
+    def forget(self, channel: str) -> None:
+        """A channel under an attached queue is gone: end its memberships, which would not expire."""
+
 
 class SyncChannelLayer(_Layer, ABC):
     """The 1.x face (``layers-and-protocol`` 2.2). Lifetime: process. Thread-safe.

@@ -134,10 +134,8 @@ class _Store:
         oldest = self.clock() - self.expiry
         while queue and queue[0].sent < oldest:
             # Nobody reads this member: keep it in no group (43 of the spec's list).
-            expired = queue.popleft().channel
+            self.forget(queue.popleft().channel)
             self._count(queue_name, "expired_count")
-            for group in tuple(self._memberships.get(expired, ())):
-                self._discard(group, expired)
         if not queue:
             del self._queues[queue_name]
         return queue
@@ -206,6 +204,11 @@ class _Store:
             for group, queues in tuple(self._groups.items()):
                 for channel in tuple(queues.get(queue_name, ())):
                     self._discard(group, channel)
+
+    def forget(self, channel: str) -> None:
+        with self._lock:
+            for group in tuple(self._memberships.get(channel, ())):
+                self._discard(group, channel)
 
     def flush(self) -> None:
         with self._lock:
@@ -314,6 +317,9 @@ class InMemoryChannelLayer(BaseChannelLayer):
 
     def detach(self, queue: str) -> None:
         self._store.detach(queue)
+
+    def forget(self, channel: str) -> None:
+        self._store.forget(channel)
 
 
 class InMemorySyncLayer(SyncChannelLayer):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from types import FrameType
 from typing import Any
 
 from .worker import Worker
@@ -23,11 +22,11 @@ class WorkerGroup(Worker):
         self.sub_workers = [Worker(*args, **kwargs) for _ in range(count - 1)]
         self.threads: list[threading.Thread] = []
 
-    def sigterm_handler(self, signo: int, stack_frame: FrameType | None) -> None:
-        """End at once, cutting off the other threads; a consumer of the main thread may finish (WK-36)."""
+    def stop(self) -> None:
+        """Stop every worker; those on the other threads are cut off if ``run`` returns before them (WK-36)."""
         for worker in self.sub_workers:
-            worker.termed = True
-        super().sigterm_handler(signo, stack_frame)
+            worker.stop()
+        super().stop()
 
     def ready(self) -> None:
         """Tell ``ready_hook`` of this worker, then of each other one (WK-34)."""

@@ -76,15 +76,21 @@ class Worker:
         self.ready_hook = ready_hook
         self.termed = False  # end at the next round
         self.in_job = False  # False only while waiting for the layer (WK-07)
+        self._stopping = False  # what a stream looks at, because ``termed`` is read once for each round (WK-01)
 
     def install_signal_handler(self) -> None:
         """Bind SIGTERM and SIGINT; only possible in the main thread."""
         signal.signal(signal.SIGTERM, self.sigterm_handler)
         signal.signal(signal.SIGINT, self.sigterm_handler)
 
-    def sigterm_handler(self, signo: int, stack_frame: FrameType | None) -> None:
-        """End after the message in hand, at once where there is none (WK-06)."""
+    def stop(self) -> None:
+        """End after the message in hand; a stream ends at its next step. To be called from any thread."""
         self.termed = True
+        self._stopping = True
+
+    def sigterm_handler(self, signo: int, stack_frame: FrameType | None) -> None:
+        """Stop; exit with status 0 at once where no message is in hand (WK-06)."""
+        self.stop()
         if self.in_job:
             logger.info("Shutdown signal received while busy, waiting for the running consumer")
         else:
@@ -172,7 +178,7 @@ class Worker:
 
             def emit() -> bool:
                 dispatcher.flush_sync(run)
-                return not self.termed  # else an endless stream would keep the worker from ending
+                return not self._stopping
 
             dispatcher.iterate(run, work, emit)
         else:
@@ -181,7 +187,7 @@ class Worker:
                 pending = dispatcher.flush(run)
                 if pending is not None:
                     await pending
-                return not self.termed
+                return not self._stopping
 
             loop.run(dispatcher.aiterate(run, work, aemit))
 
