@@ -42,6 +42,11 @@ def inline_application(
     threads: int = 32,
 ) -> Application:
     """The server face with its consumers in the same process."""
+    if http is not None and not callable(http):
+        raise TypeError(
+            f"http is the ASGI application for other requests, not {http!r:.100}; where a module was given, name the "
+            "application inside it"
+        )
     consumers = InlineConsumers(dispatcher, layer, threads=threads)
     return Application(consumers, layer.layer, http=http, options=options)
 

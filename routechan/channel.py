@@ -40,12 +40,13 @@ class _Target(ABC):
         Raises ``InvalidContent`` for what is no dict. Errors of the layer reach the caller only where
         the send is immediate; later ones are logged with the consumer's name.
         """
-        check_content(content)
+        if not isinstance(content, dict):
+            check_content(content)
         outbox = None if immediately else open_outbox()
         if outbox is None:
             self._send_now(content)
         else:
-            outbox.add(self, content)
+            outbox.entries.append((self, content))
 
     async def asend(self, content: Content, immediately: bool = False) -> None:
         """``send`` for async code."""

@@ -121,7 +121,9 @@ class Dispatcher:
                     return result
             except BaseException as raised:  # SystemExit too: nothing a consumer does ends its worker (WK-20)
                 error = raised
-            self._settle(run, error)
+            if error is not None or self._finished is not None:
+                self._settle(run, error)
+            run.closed = True
         finally:
             outbox.current.reset(token)
         return None
@@ -147,7 +149,9 @@ class Dispatcher:
                 await coroutine
             except (Exception, SystemExit) as raised:  # cancelling is the server's, Ctrl-C the user's
                 error = raised
-            self._settle(run, error)
+            if error is not None or self._finished is not None:
+                self._settle(run, error)
+            run.closed = True
         finally:
             outbox.current.reset(token)
         pending = self.flush(run)
@@ -176,6 +180,7 @@ class Dispatcher:
             except BaseException as raised:
                 error = raised
             self._settle(run, error)
+            run.closed = True
         finally:
             outbox.current.reset(token)
 
@@ -199,6 +204,7 @@ class Dispatcher:
             except (Exception, SystemExit) as raised:
                 error = raised
             self._settle(run, error)
+            run.closed = True
         finally:
             outbox.current.reset(token)
 
@@ -226,7 +232,6 @@ class Dispatcher:
                 self._finished()
             except Exception as failure:
                 self._report(run, failure)
-        run.closed = True
 
     def _settle_error(self, run: Run, error: BaseException) -> None:
         message = run.message

@@ -98,8 +98,16 @@ class Server:
     def refusal(self, connect: Content) -> str | None:
         """Why a socket is refused before any consumer sees it, or None."""
         if not self.consumers.serves(translation.SOCKET_CHANNELS, connect):
-            return "no route for websocket.connect, websocket.receive or websocket.disconnect matches this path"
+            return f"no route for {', '.join(translation.SOCKET_CHANNELS)} matches this path{self._nearest(connect)}"
         return self._origins.refusal(connect["headers"])
+
+    def _nearest(self, connect: Content) -> str:
+        """The most frequent mistake is the slash at the end: say so where it is that."""
+        path = connect["path"]
+        other = path[:-1] if path.endswith("/") else f"{path}/"
+        if other and self.consumers.serves(translation.SOCKET_CHANNELS, {**connect, "path": other}):
+            return f"; one matches {other!r}, so change the slash at the end, in the page or in the pattern"
+        return ""
 
 
 def _as_it_is(content: Content) -> Content:

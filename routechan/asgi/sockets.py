@@ -123,16 +123,20 @@ class Socket(Writer):
             elif close is not None:
                 self._close(close)
         elif accept is False:
-            self.deny()
+            self._deny()
         elif accept or data is not None:
             self._accept()
             self.reply(reply)
         elif close is not None:
-            self.deny()
+            self._deny()
 
     def deny(self) -> None:
         """Refuse the handshake: the client sees HTTP 403, consumers a disconnect with 1006 (6.11)."""
         self._end({"type": "websocket.close", "code": 1000}, 1006)
+
+    def _deny(self) -> None:
+        logger.info("WebSocket %s is refused by its consumer", self.path)
+        self.deny()
 
     def lost(self) -> None:
         """The connection is gone: send nothing more."""

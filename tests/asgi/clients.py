@@ -93,6 +93,4 @@ async def ticks(count: int = 20) -> None:
 
 def logged(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
     """What the library logged at ``level`` or above."""
-    return [
-        record.getMessage() for record in caplog.records if record.name == "routechan" and record.levelno >= level
-    ]
+    return [record.getMessage() for record in caplog.records if record.name == "routechan" and record.levelno >= level]

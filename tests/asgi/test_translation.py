@@ -223,9 +223,7 @@ def test_request() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"), [("1.0", "1.0"), ("1.1", "1.1"), ("2", "2"), ("3", "2"), (None, "1.1")]
-)
+@pytest.mark.parametrize(("given", "expected"), [("1.0", "1.0"), ("1.1", "1.1"), ("2", "2"), ("3", "2"), (None, "1.1")])
 def test_the_http_version_is_one_1x_knows(given: str | None, expected: str) -> None:
     """7.1: newer ones are ``2``."""
     assert request(http_version=given)["http_version"] == expected
@@ -283,7 +281,10 @@ def test_socket_replies(content: dict[str, Any], reply: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"txt": "a"}, "has the keys 'accept', 'text', 'bytes' and 'close', not 'txt'; put data of your own into 'text'"),
+        (
+            {"txt": "a"},
+            "has the keys 'accept', 'text', 'bytes' and 'close', not 'txt'; put data of your own into 'text'",
+        ),
         ({"text": "a", "status": 200, "b": 1}, "and 'close', not 'b', 'status'"),
         ({"text": "a", "bytes": b"a"}, "'text' or 'bytes', not both; send two messages"),
         ({"text": b"a"}, "'text' is a str, not bytes"),

@@ -11,7 +11,7 @@ from routechan import ChannelFull, Message
 from routechan.dispatch import Dispatcher, Run
 from routechan.routing import Router, route
 
-DEADLINE = 10.0
+DEADLINE = 5.0
 
 
 class ForeignLayer:

@@ -292,7 +292,9 @@ def test_consume_later_asks_for_another_try(
 
 
 @every_kind
-@pytest.mark.parametrize("error", [RuntimeError("oh"), SystemExit("oh"), ValueError("oh")], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "error", [RuntimeError("oh"), SystemExit("oh"), ValueError("oh")], ids=lambda e: type(e).__name__
+)
 def test_other_errors_are_logged(
     default_layer: SyncChannelLayer, kind: str, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -374,9 +376,7 @@ def test_a_failing_start_is_logged(
     def started() -> None:
         raise RuntimeError("broken hook")
 
-    run_kind(
-        kind, None, "websocket.receive", dict(REPLY), started=started, finished=lambda: told.append("finished")
-    )
+    run_kind(kind, None, "websocket.receive", dict(REPLY), started=started, finished=lambda: told.append("finished"))
     assert "broken hook" in caplog.text
     assert drain(default_layer, "websocket.send") == []
     assert told == ["finished"]
@@ -442,7 +442,11 @@ def test_each_step_is_emitted(default_layer: SyncChannelLayer) -> None:
 @pytest.mark.parametrize(
     ("content", "item", "text"),
     [
-        (REPLY, "text", r"a streaming consumer yields dicts for its reply channel, such as \{'text': 'hello'\}, not 'text'"),
+        (
+            REPLY,
+            "text",
+            r"a streaming consumer yields dicts for its reply channel, such as \{'text': 'hello'\}, not 'text'",
+        ),
         (REPLY, None, "a streaming consumer yields dicts for its reply channel, .* not None"),
         ({}, {"text": "x"}, "a streaming consumer needs a message with a reply channel to yield to"),
     ],

@@ -54,9 +54,11 @@ anything = st.recursive(
     | st.uuids()
     | st.sets(st.integers(), max_size=2)
     | st.text(st.characters(categories=["Cs"]), min_size=1, max_size=2),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.tuples(inner)
-    | st.dictionaries(st.text(max_size=2) | st.integers() | st.binary(max_size=2), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner)
+        | st.dictionaries(st.text(max_size=2) | st.integers() | st.binary(max_size=2), inner, max_size=3)
+    ),
 )
 
 

@@ -61,14 +61,18 @@ def test_path_of_something_else() -> None:
 
 def test_path_without_a_dot() -> None:
     """RT-25: an example is made of what came."""
-    with refused("the routing 'channel_routing' has no dot; write the module and the name in it, such as "
-                 "'project.routing.channel_routing'"):
+    with refused(
+        "the routing 'channel_routing' has no dot; write the module and the name in it, such as "
+        "'project.routing.channel_routing'"
+    ):
         Router("channel_routing")
 
 
 def test_path_of_no_module() -> None:
     """RT-25: the cause is in the text and in the chain."""
-    with refused("the routing 'no_such_project.routing.x' cannot be imported: No module named 'no_such_project'") as caught:
+    with refused(
+        "the routing 'no_such_project.routing.x' cannot be imported: No module named 'no_such_project'"
+    ) as caught:
         Router("no_such_project.routing.x")
     assert isinstance(caught.value.__cause__, ImportError)
 
@@ -115,7 +119,9 @@ def test_consumer_as_an_entry() -> None:
 
 def test_class_as_an_entry() -> None:
     """A class is no route either, though it may have the methods of one."""
-    with refused("entry 0 of the routing is tests.core.test_errors.ClassBased itself; write route(channel, ClassBased)"):
+    with refused(
+        "entry 0 of the routing is tests.core.test_errors.ClassBased itself; write route(channel, ClassBased)"
+    ):
         Router([ClassBased])
 
 
@@ -167,7 +173,9 @@ def test_channels_that_are_not_ascii() -> None:
         route("caf\xe9".encode(), a_consumer)
 
 
-@pytest.mark.parametrize("channel", ["web socket", "caf\xe9", "x" * 100, "a/b"], ids=["space", "accent", "long", "slash"])
+@pytest.mark.parametrize(
+    "channel", ["web socket", "caf\xe9", "x" * 100, "a/b"], ids=["space", "accent", "long", "slash"]
+)
 def test_channel_no_layer_can_carry(channel: str) -> None:
     """RT-03: a name outside the grammar could never be received; it is refused where it is written."""
     with pytest.raises(RoutingError, match="channel name"):
@@ -233,7 +241,9 @@ def test_filter_that_is_no_pattern(value: Any) -> None:
 @pytest.mark.parametrize("pattern", ["^/(?P<room>[a-z]+$", "*", "(?P<1>x)"])
 def test_filter_that_does_not_compile(pattern: str) -> None:
     """RT-05: the reason the expression is invalid is in the text."""
-    with pytest.raises(RoutingError, match="of a -> tests.core.helpers.a_consumer is no valid regular expression: .+") as caught:
+    with pytest.raises(
+        RoutingError, match="of a -> tests.core.helpers.a_consumer is no valid regular expression: .+"
+    ) as caught:
         route("a", a_consumer, path=pattern)
     assert f"the filter path={pattern!r}" in str(caught.value)
     assert isinstance(caught.value.__cause__, re.error)

@@ -54,9 +54,7 @@ def test_base_run_is_not_implemented() -> None:
 
 
 @pytest.mark.parametrize(("code", "sent"), [(None, True), (0, True), (1000, 1000), (4000, 4000)])
-def test_close_exception_closes_the_socket(
-    default_layer: SyncChannelLayer, code: int | None, sent: int | bool
-) -> None:
+def test_close_exception_closes_the_socket(default_layer: SyncChannelLayer, code: int | None, sent: int | bool) -> None:
     """EX-07, EX-09: ``{"close": code}`` goes to the reply channel, True for None and 0."""
     error = WebsocketCloseException(code)
     assert error.code == code
@@ -77,9 +75,7 @@ def test_close_exception_needs_a_websocket(default_layer: SyncChannelLayer, cont
         WebsocketCloseException().run(message(content))
 
 
-def test_close_exception_elsewhere_is_logged(
-    default_layer: SyncChannelLayer, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_close_exception_elsewhere_is_logged(default_layer: SyncChannelLayer, caplog: pytest.LogCaptureFixture) -> None:
     """EX-09, WK-18, OB-03: raised where no socket is, it ends nothing; it is logged as an error of the consumer."""
 
     def consumer(message: Any) -> None:

@@ -325,4 +325,6 @@ def test_channel_full_names_nothing_it_does_not_know() -> None:
     """PM-06: the text of a ``ChannelFull`` says what to do, and holds what is known."""
     assert str(ChannelFull()) == "the channel is full"
     assert str(ChannelFull("a")) == "channel 'a' is full; consume faster or raise its capacity"
-    assert str(ChannelFull("a", 3)) == "channel 'a' is full: it holds its 3 messages; consume faster or raise its capacity"
+    assert (
+        str(ChannelFull("a", 3)) == "channel 'a' is full: it holds its 3 messages; consume faster or raise its capacity"
+    )

@@ -145,7 +145,8 @@ def test_a_compiled_filter_keeps_its_flags() -> None:
 def test_positional_groups_are_refused() -> None:
     """RT-06: a ``ValueError`` at construction that names the filter and the route; other groups are fine."""
     with pytest.raises(
-        ValueError, match=r"the filter path='\^/\(\[a-z\]\+\)/\$' of a -> tests.core.test_routing.one has a group without a"
+        ValueError,
+        match=r"the filter path='\^/\(\[a-z\]\+\)/\$' of a -> tests.core.test_routing.one has a group without a",
     ):
         Route("a", one, path="^/([a-z]+)/$")
     with pytest.raises(ValueError, match=r"write \(\?P<name>...\), or \(\?:...\)"):
@@ -491,9 +492,7 @@ def test_a_consumer_may_change_its_keyword_arguments(default_layer: SyncChannelL
         seen.append(dict(kwargs))
         kwargs["x"] = "changed"
 
-    dispatcher = Dispatcher(
-        Router([route("a", consumer, path="^/(?P<x>.)$")])
-    )
+    dispatcher = Dispatcher(Router([route("a", consumer, path="^/(?P<x>.)$")]))
     for _ in range(2):
         run = dispatcher.match(message({"path": "/y"}, "a"))
         assert run is not None
@@ -549,4 +548,3 @@ def test_a_route_that_raises_costs_its_message_only(caplog: pytest.LogCaptureFix
     assert dispatcher.match(message({}, "custom")) is None
     assert "Routing a message on custom failed; it is dropped" in caplog.text
     assert "broken route" in caplog.text
-

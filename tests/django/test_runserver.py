@@ -9,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.core.management.base import CommandError
+from django.test import override_settings
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
+from routechan_django.management.commands.runserver import Command
 from tests.processes import ServerProcess, free_port
 
 SETTINGS = """
@@ -119,6 +122,23 @@ def test_new_code_after_a_change(project: Project, tmp_path: Path) -> None:
             return answer == "second hello"
 
         server.wait_until(changed, "the new code answers")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("tests.django.nowhere.application", "cannot be imported: No module named 'tests.django.nowhere'"),
+        ("tests.django.urls.application", "cannot be imported: .*does not define a \"application\""),
+        ("tests.django.urls", "which is a module and no ASGI application"),
+    ],
+)
+def test_an_application_that_is_none(path: str, text: str) -> None:
+    """Row 5 of the applications: one that cannot be imported, and a module, are named with what to write."""
+    with (
+        override_settings(ASGI_APPLICATION=path),
+        pytest.raises(CommandError, match=rf"ASGI_APPLICATION is '{path}'.*{text}.*project.asgi.application"),
+    ):
+        Command().get_application()
 
 
 @pytest.mark.slow

@@ -81,10 +81,22 @@ class Command(DjangoCommand):
     def get_application(self, **options: Any) -> Any:
         """``ASGI_APPLICATION`` if it is set, else the default layer's; with static files in development."""
         path = getattr(settings, "ASGI_APPLICATION", None)
-        application: Any = import_string(path) if path else get_asgi_application()
+        application = _import_application(path) if path else get_asgi_application()
         static = apps.is_installed("django.contrib.staticfiles") and options.get("use_static_handler", True)
         if static and (settings.DEBUG or options.get("insecure_serving", False)):
             from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 
             application = ASGIStaticFilesHandler(application)
         return application
+
+
+def _import_application(path: str) -> Any:
+    advice = 'write the module and the name in it, such as "project.asgi.application", or leave the setting out'
+    try:
+        application = import_string(path)
+    except ImportError as error:
+        raise CommandError(f"ASGI_APPLICATION is {path!r}, which cannot be imported: {error}; {advice}") from error
+    if not callable(application):
+        kind = "a module" if type(application).__name__ == "module" else repr(application)
+        raise CommandError(f"ASGI_APPLICATION is {path!r}, which is {kind} and no ASGI application; {advice}")
+    return application

@@ -203,9 +203,7 @@ def test_loops_and_threads_share_one_channel(roomy: BaseChannelLayer) -> None:
         for number in range(MESSAGES):
             roomy.sync.send("busy", {"number": number})
 
-    results = together(
-        lambda: asyncio.run(read_on_loop()), lambda: asyncio.run(read_on_loop()), read, send
-    )
+    results = together(lambda: asyncio.run(read_on_loop()), lambda: asyncio.run(read_on_loop()), read, send)
     assert sorted(number for result in results[:3] for number in result) == list(range(MESSAGES))
 
 
