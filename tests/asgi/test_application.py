@@ -84,7 +84,7 @@ def test_two_loops_at_once_are_refused(default_layer: SyncChannelLayer) -> None:
     try:
         assert opened.wait(5)
         with pytest.raises(RuntimeError, match="running on another event loop; build one for each"):
-            asyncio.run(get(application, "/"))
+            asyncio.run(application({"type": "http", "method": "GET", "path": "/"}, None, None))  # type: ignore[arg-type]
     finally:
         done.set()
         thread.join(5)

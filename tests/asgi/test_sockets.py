@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -372,10 +373,8 @@ async def test_one_connections_trouble_is_not_the_others(channels: ReplyChannels
         name = channels.new_name()
         channels.add(name, taker)
         layer.sync.group_add("group", name)
-    try:
+    with contextlib.suppress(InvalidContent):  # the sender may be told
         layer.sync.send_group("group", {"text": "a"})
-    except InvalidContent:
-        pass  # the sender may be told
     assert (len(good.taken), len(last.taken)) == (1, 1)
 
 

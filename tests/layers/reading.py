@@ -15,11 +15,11 @@ _END = {"end": "of what was there"}
 
 def everything(face: SyncChannelLayer, *channels: str) -> list[tuple[str, Content]]:
     """What the 1.x face has for ``channels``, until it says that there is nothing."""
-    found = []
+    found: list[tuple[str, Content]] = []
     while True:
         channel, content = face.receive(list(channels))
-        if channel is None:
-            assert content is None
+        if channel is None or content is None:
+            assert (channel, content) == (None, None)
             return found
         found.append((channel, content))
 

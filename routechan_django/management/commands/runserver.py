@@ -81,7 +81,7 @@ class Command(DjangoCommand):
     def get_application(self, **options: Any) -> Any:
         """``ASGI_APPLICATION`` if it is set, else the default layer's; with static files in development."""
         path = getattr(settings, "ASGI_APPLICATION", None)
-        application = _import_application(path) if path else get_asgi_application()
+        application: Any = _import_application(path) if path else get_asgi_application()
         static = apps.is_installed("django.contrib.staticfiles") and options.get("use_static_handler", True)
         if static and (settings.DEBUG or options.get("insecure_serving", False)):
             from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler

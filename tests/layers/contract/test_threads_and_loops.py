@@ -56,7 +56,7 @@ def test_each_message_reaches_one_reader_once(roomy: BaseChannelLayer) -> None:
         return got
 
     results = together(
-        *[lambda sender=sender: send(sender) for sender in range(SENDERS)],  # type: ignore[misc]
+        *[lambda sender=sender: send(sender) for sender in range(SENDERS)],
         *[read for _ in range(4)],
     )
     got = Counter(item for result in results[SENDERS:] for item in result)
