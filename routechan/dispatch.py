@@ -147,8 +147,12 @@ class Dispatcher:
                         self._started()
                     coroutine = run.consumer(run.message, **run.kwargs)
                 await coroutine
-            except (Exception, SystemExit) as raised:  # cancelling is the server's, Ctrl-C the user's
+            except (Exception, SystemExit) as raised:
                 error = raised
+            except BaseException:  # cancelling is the server's, Ctrl-C the user's; the consumer has ended all the same
+                self._settle(run, None)
+                run.closed = True
+                raise
             if error is not None or self._finished is not None:
                 self._settle(run, error)
             run.closed = True
@@ -161,7 +165,10 @@ class Dispatcher:
             await later(run)
 
     def iterate(self, run: Run, generator: Any, emit: Callable[[], bool]) -> None:
-        """Run a generator consumer to its end here; ``emit`` delivers after each step, False ends it."""
+        """Run a generator consumer to its end here; ``emit`` delivers after each step, False ends it.
+
+        What it sent after the last step is left in the outbox.
+        """
         token = outbox.current.set(run)
         error: BaseException | None = None
         try:
@@ -179,13 +186,13 @@ class Dispatcher:
                     generator.close()
             except BaseException as raised:
                 error = raised
-            self._settle(run, error)
+            self._settle(run, _of_a_stream(error))
             run.closed = True
         finally:
             outbox.current.reset(token)
 
     async def aiterate(self, run: Run, generator: Any, emit: Callable[[], Awaitable[bool]]) -> None:
-        """``iterate`` for an async generator."""
+        """``iterate`` for an async generator; cancelling it ends it too."""
         token = outbox.current.set(run)
         error: BaseException | None = None
         try:
@@ -203,7 +210,11 @@ class Dispatcher:
                     await generator.aclose()
             except (Exception, SystemExit) as raised:
                 error = raised
-            self._settle(run, error)
+            except BaseException:
+                self._settle(run, None)
+                run.closed = True
+                raise
+            self._settle(run, _of_a_stream(error))
             run.closed = True
         finally:
             outbox.current.reset(token)
@@ -343,9 +354,15 @@ class Dispatcher:
         )
 
 
-@functools.lru_cache(maxsize=4096)
 def kind_of(consumer: Consumer) -> Kind:
     """How to run a consumer; decided once for each."""
+    try:
+        return _known_kind(consumer)
+    except TypeError:  # a callable that cannot be hashed
+        return _kind(consumer)
+
+
+def _kind(consumer: Consumer) -> Kind:
     function = consumer
     while isinstance(function, functools.partial):
         function = function.func
@@ -358,6 +375,16 @@ def kind_of(consumer: Consumer) -> Kind:
     if inspect.isgeneratorfunction(function):
         return Kind.STREAM
     return Kind.PLAIN
+
+
+_known_kind = functools.lru_cache(maxsize=4096)(_kind)
+
+
+def _of_a_stream(error: BaseException | None) -> BaseException | None:
+    """A stream that has begun to answer cannot begin again."""
+    if isinstance(error, ConsumeLater):
+        return TypeError("a streaming consumer cannot ask for another try; raise ConsumeLater in a plain consumer")
+    return error
 
 
 def _goes_on(result: object) -> bool:

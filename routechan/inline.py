@@ -9,6 +9,7 @@ else started.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import threading
 from collections.abc import Awaitable, Coroutine, Iterable
@@ -251,8 +252,10 @@ class Line:
                 await pending
             return await self._wanted()
 
-        await dispatcher.aiterate(run, generator, emit)
-        await emit()
+        try:
+            await dispatcher.aiterate(run, generator, emit)
+        finally:
+            self._flush_soon(run)
 
     async def _stream_on_thread(self, run: Run, generator: Any) -> None:
         """A plain generator on a thread of its own; after each step the loop delivers and says when to go on."""
@@ -272,24 +275,31 @@ class Line:
             try:
                 dispatcher.iterate(run, generator, emit)
             finally:
-                loop.call_soon_threadsafe(steps.put_nowait, False)
+                with contextlib.suppress(RuntimeError):  # the server may be gone by now, and its loop closed
+                    loop.call_soon_threadsafe(self._flush_soon, run)
+                    loop.call_soon_threadsafe(steps.put_nowait, False)
 
         try:
             self._consumers.threads.dedicate(iterate, f"routechan-stream {run}")
+        except RuntimeError as error:  # too many stream already
+            dispatcher.refuse(run, error)
+            return
+        try:
             while await steps.get():
                 pending = dispatcher.flush(run)
                 if pending is not None:
                     await pending
                 wanted = await self._wanted()
                 go_on.release()
-            pending = dispatcher.flush(run)
-            if pending is not None:
-                await pending
-        except RuntimeError as error:  # too many threads stream already
-            dispatcher.refuse(run, error)
         finally:
             wanted = False  # cancelled: the generator is closed at its next step
             go_on.release()
+
+    def _flush_soon(self, run: Run) -> None:
+        """Deliver what a stream sent at its end, which may be after its connection's."""
+        pending = self._dispatcher.flush(run)
+        if pending is not None:
+            self._consumers.spawn(_awaited(pending))
 
     async def _wanted(self) -> bool:
         """Wait until the connection has taken what was streamed; whether it wants more."""
@@ -297,3 +307,7 @@ class Line:
             return True
         await self._outlet.writable()
         return not self._outlet.closed
+
+
+async def _awaited(pending: Awaitable[None]) -> None:
+    await pending

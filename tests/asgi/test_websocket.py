@@ -168,9 +168,23 @@ async def test_a_socket_no_route_could_serve_is_refused(serve: Serve, caplog: py
         await client.over()
     assert log.seen == []
     assert logged(caplog) == [
-        "WebSocket /other/ is refused: no route for websocket.connect, websocket.receive or websocket.disconnect "
+        "WebSocket /other/ is refused: no route for websocket.connect, websocket.receive, websocket.disconnect "
         "matches this path"
     ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "other"), [("^/chat/$", "/chat", "/chat/"), ("^/chat$", "/chat/", "/chat")]
+)
+async def test_a_slash_too_many_or_too_few(
+    serve: Serve, caplog: pytest.LogCaptureFixture, pattern: str, path: str, other: str
+) -> None:
+    """issue, errors that teach: the most frequent mistake behind a 403 is named."""
+    async with Client(await serve([route(EVENTS, Log().consume, path=pattern)]), path) as client:
+        assert await client.event() == {"type": "websocket.close", "code": 1000}
+        await client.over()
+    [line] = logged(caplog)
+    assert line.endswith(f"; one matches '{other}', so change the slash at the end, in the page or in the pattern")
 
 
 async def test_a_route_for_frames_alone_serves_a_socket(serve: Serve) -> None:
@@ -573,13 +587,30 @@ async def test_a_group_of_sockets(serve: Serve) -> None:
         assert second.events() == []
 
 
+@pytest.mark.parametrize("end", ["leaves", "is closed", "is denied"])
+async def test_a_socket_that_is_gone_leaves_its_groups(serve: Serve, default_layer: SyncChannelLayer, end: str) -> None:
+    """design section 5: its membership would not expire; no disconnect consumer has to discard it."""
+
+    def connect(message: Message) -> None:
+        Group("all").add(message.reply_channel)  # type: ignore[arg-type]
+        reply = {"leaves": {"accept": True}, "is closed": {"accept": True, "close": True}, "is denied": {"close": True}}
+        message.reply_channel.send(reply[end])  # type: ignore[union-attr]
+
+    async with Client(await serve([route("websocket.connect", connect)])) as client:
+        await client.event()
+        assert len(default_layer.group_channels("all")) == 1
+        client.leave()
+        await client.over()
+    assert default_layer.group_channels("all") == []
+
+
 async def test_a_server_that_raises_on_send(serve: Serve) -> None:
     """ASGI 2.4: the client has left; the consumer is not bothered, and its disconnect comes."""
     log = Log({"accept": True})
     application = await serve(log.routing())
     events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
-    async def send(event: dict[str, Any]) -> None:
+    async def send(event: Any) -> None:
         raise OSError("the client has left")
 
     events.put_nowait({"type": "websocket.connect"})

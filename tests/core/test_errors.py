@@ -195,7 +195,8 @@ def test_dict_keys_are_channels() -> None:
 def test_consumer_that_cannot_be_called(consumer: Any) -> None:
     """RT-04: for example the result of a call, ``route("a", consumer())``."""
     with refused(
-        f"the consumer of a/b is {consumer!r:.100}, which cannot be called; expected a function, a class or their dotted path"
+        f"the consumer of a/b is {consumer!r:.100}, which cannot be called; "
+        "expected a function, a class or their dotted path"
     ):
         route(["a", "b"], consumer)
 
@@ -258,8 +259,8 @@ def test_filter_that_is_not_ascii() -> None:
 def test_filter_with_a_group_without_a_name() -> None:
     """RT-06: both ways to write it right."""
     with refused(
-        "the filter path='^/([a-z]+)$' of a -> tests.core.helpers.a_consumer has a group without a name; a group becomes "
-        "a keyword argument of the consumer, so write (?P<name>...), or (?:...) where it is only for grouping"
+        "the filter path='^/([a-z]+)$' of a -> tests.core.helpers.a_consumer has a group without a name; "
+        "a group becomes a keyword argument of the consumer, so write (?P<name>...), or (?:...) where it is only for grouping"
     ):
         route("a", a_consumer, path="^/([a-z]+)$")
 

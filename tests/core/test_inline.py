@@ -613,7 +613,7 @@ async def test_a_stream_that_ends_by_itself(default_layer: SyncChannelLayer, kin
 
 @both_streams
 async def test_a_stream_says_goodbye(default_layer: SyncChannelLayer, kind: str) -> None:
-    """What a generator sends to others in its ``finally`` is delivered when its connection ends, and ``finished`` told."""
+    """What a generator sends in its ``finally`` is delivered when its connection ends, and ``finished`` is told."""
     Group("room").add("others")
     outlet, told = Outlet(), []
 
@@ -831,7 +831,7 @@ async def test_an_error_on_a_custom_channel(default_layer: SyncChannelLayer, cap
 
 @pytest.mark.parametrize("error", [ChannelFull("x"), asyncio.CancelledError()], ids=["error", "cancelled"])
 async def test_a_reader_outlives_what_consuming_raises(default_layer: SyncChannelLayer, error: BaseException) -> None:
-    """Whatever one message does, the messages behind it on the same reply channel are consumed, and places are freed."""
+    """Whatever one message does, those behind it on the same reply channel are consumed, and places are freed."""
     seen: list[int] = []
 
     async def consumer(message: Message) -> None:

@@ -179,7 +179,7 @@ async def test_a_full_channel_is_tried_again_on_the_loop(monkeypatch: pytest.Mon
 def test_what_cannot_be_delivered_is_lost_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """PM-06, PM-07, WK-27: after the time a full channel costs its message, logged with the target; the rest is sent."""
+    """PM-06, PM-07, WK-27: after 2 s a full channel costs its message, logged with the target; the rest is sent."""
     clock = Clock()
     monkeypatch.setattr(dispatch_module, "time", clock)
     layer = InMemoryChannelLayer(channel_capacity={"full": 1})

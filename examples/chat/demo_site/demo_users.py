@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 
 NAMES = ("alice", "bob")
 PASSWORD = "demo-password"
 
 
-def make_demo_users(**kwargs) -> None:
-    if not settings.DEBUG:
+def make_demo_users(apps, **kwargs) -> None:
+    """``apps`` are the models as migrated so far: without the users' table there is nothing to do yet."""
+    if not settings.DEBUG or "user" not in apps.all_models["auth"]:
         return
-    from django.contrib.auth import get_user_model  # there are no models yet when the app config imports us
-
     users = get_user_model().objects
     for name in NAMES:
         if not users.filter(username=name).exists():

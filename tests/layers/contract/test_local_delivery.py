@@ -125,6 +125,18 @@ async def test_after_detach_messages_are_stored(layer: BaseChannelLayer, taker: 
     assert everything(layer.sync, QUEUE) == [(QUEUE + "a", {"number": 0}), (QUEUE + "a", {"number": 1})]
 
 
+async def test_forget_ends_the_memberships_of_one_channel(layer: BaseChannelLayer, taker: Taker) -> None:
+    """the contract of ``forget``: in every group, and of no other channel; silent when there are none."""
+    for group in ("first", "second"):
+        await layer.group_add(group, QUEUE + "a")
+        await layer.group_add(group, QUEUE + "b")
+    layer.forget(QUEUE + "a")
+    layer.forget(QUEUE + "a")
+    layer.forget(QUEUE + "never")
+    assert await layer.group_channels("first") == [QUEUE + "b"]
+    assert await layer.group_channels("second") == [QUEUE + "b"]
+
+
 async def test_detaching_what_is_not_attached_is_silent(layer: BaseChannelLayer) -> None:
     """the contract of ``detach``: stopping twice is no error."""
     layer.detach(QUEUE)
