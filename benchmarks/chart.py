@@ -39,16 +39,19 @@ def _panel(axes: pyplot.Axes, benchmark: Benchmark) -> None:
     highest = max([goal.bound, *(max(row.ratios) for row in rows)])
     for place, row in enumerate(rows):
         axes.bar(place, row.ratio, width=0.62, color=COLOURS.get(row.variant, "#718096"), zorder=2)
-        axes.scatter([place] * len(row.ratios), row.ratios, s=9, color="#1f2933", alpha=0.6, zorder=3, linewidths=0)
-        top = max(row.ratio, *row.ratios) + 0.02 * highest
-        axes.text(place, top, f"{row.ratio:.2f}", ha="center", va="bottom", fontsize=11, zorder=4)
+        axes.scatter([place] * len(row.ratios), row.ratios, s=9, color="#1f2933", alpha=0.6, zorder=4, linewidths=0)
+        axes.text(
+            place, 0.03 * highest, f"{row.ratio:.2f}", ha="center", va="bottom", fontsize=12, color="white", zorder=4
+        )
     axes.axhline(goal.bound, color=GOAL, linestyle="--", linewidth=1.2, zorder=3)
-    right = len(rows) - 0.4
-    axes.text(right, goal.bound, f"goal: {goal} ", color=GOAL, fontsize=8.5, ha="right", va="bottom", zorder=4,
-              bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})  # fmt: skip
-    axes.set_xlim(-0.6, right)
-    axes.set_ylim(0, highest * 1.18)
+    # The label has a margin of its own: on a bar it would hide what it is about.
+    words = f"goal:\n{str(goal).replace(' ', chr(10), 1)}"
+    axes.text(len(rows) - 0.55, goal.bound, words, color=GOAL, fontsize=8.5, ha="left", va="top", zorder=4)
+    axes.set_xlim(-0.6, len(rows) + 0.1)
+    axes.set_ylim(0, highest * 1.08)
     axes.set_xticks(range(len(rows)), [f"{row.variant}\n{row.rate:,.0f}" for row in rows])
-    axes.set_title(f"{benchmark.title}\n({benchmark.unit} below each bar)", fontsize=10)
+    doubt = next((row.doubt for row in rows if row.doubt), None)
+    second = f"NOT JUDGED: {doubt}" if doubt else f"({benchmark.unit} below each bar)"
+    axes.set_title(f"{benchmark.title}\n{second}", fontsize=10, color=GOAL if doubt else "black")
     axes.grid(axis="y", color="#e4e7eb", zorder=0)
     axes.spines[["top", "right"]].set_visible(False)

@@ -81,6 +81,7 @@ def run(name: str, options: argparse.Namespace, server_cpu: int | None, used: li
         for variant, (app, path) in variants.items():
             for left in range(options.retakes, -1, -1):
                 gc.collect()
+                wait_for_calm(used, options.patience)
                 with Server(app, cpu=server_cpu) as server:
                     sample = measure(server, path)
                 again = sample.disturbed and left > 0
@@ -90,6 +91,16 @@ def run(name: str, options: argparse.Namespace, server_cpu: int | None, used: li
                 benchmark.discarded += 1
             benchmark.add(variant, sample)
     return benchmark
+
+
+def wait_for_calm(cpus: list[int], patience: float) -> None:
+    """Return when other processes leave the CPUs alone, or after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        before, since = machine.busy_seconds(cpus), time.monotonic()
+        time.sleep(0.5)
+        if (machine.busy_seconds(cpus) - before) / (time.monotonic() - since) <= load.OTHER_ALLOWED:
+            return
 
 
 def tell(name: str, number: int, variant: str, benchmark: Benchmark, sample: load.Sample, again: bool) -> None:
@@ -161,6 +172,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fanout-sockets", type=int, default=1000)
     parser.add_argument("--idle-sockets", type=int, default=2000)
     parser.add_argument("--channels4", action="store_true", help="echo: a sync consumer of Channels 4 as well")
+    parser.add_argument("--patience", type=float, default=10, help="wait so long for calm before a sample (default 10)")
     parser.add_argument("--retakes", type=int, default=3, help="how often to repeat a disturbed sample (default 3)")
     parser.add_argument("--no-pin", dest="pin", action="store_false", help="let the system choose the CPUs")
     parser.add_argument("--out", type=Path, help="folder for table, samples and chart (default benchmarks/results)")

@@ -81,6 +81,8 @@ class ChannelReader:
             while True:
                 try:
                     await self._consume(channel, content)
+                except (Exception, asyncio.CancelledError):  # one message's trouble; those behind it come next
+                    logger.exception("Consuming a message on %s failed", channel)
                 finally:
                     self._room.release()
                 if not behind:

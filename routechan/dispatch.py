@@ -147,12 +147,12 @@ class Dispatcher:
                         self._started()
                     coroutine = run.consumer(run.message, **run.kwargs)
                 await coroutine
-            except (Exception, SystemExit) as raised:
+            except BaseException as raised:
+                if _ends_the_task(raised):  # the consumer has ended all the same
+                    self._settle(run, None)
+                    run.closed = True
+                    raise
                 error = raised
-            except BaseException:  # cancelling is the server's, Ctrl-C the user's; the consumer has ended all the same
-                self._settle(run, None)
-                run.closed = True
-                raise
             if error is not None or self._finished is not None:
                 self._settle(run, error)
             run.closed = True
@@ -186,7 +186,7 @@ class Dispatcher:
                     generator.close()
             except BaseException as raised:
                 error = raised
-            self._settle(run, _of_a_stream(error))
+            self._settle(run, error)
             run.closed = True
         finally:
             outbox.current.reset(token)
@@ -208,13 +208,13 @@ class Dispatcher:
                             break
                 finally:
                     await generator.aclose()
-            except (Exception, SystemExit) as raised:
+            except BaseException as raised:
+                if _ends_the_task(raised):
+                    self._settle(run, None)
+                    run.closed = True
+                    raise
                 error = raised
-            except BaseException:
-                self._settle(run, None)
-                run.closed = True
-                raise
-            self._settle(run, _of_a_stream(error))
+            self._settle(run, error)
             run.closed = True
         finally:
             outbox.current.reset(token)
@@ -316,13 +316,11 @@ class Dispatcher:
                         pending = sender.post(content)
                     if pending is not None:
                         await pending
-                except ChannelFull as error:
-                    if time.monotonic() < deadline:
+                except Exception as error:
+                    if _is_full(sender, error) and time.monotonic() < deadline:
                         pending = None
                         await asyncio.sleep(FULL_RETRY_INTERVAL)
                         continue
-                    self._undelivered(run, sender, content, error)
-                except Exception as error:
                     self._undelivered(run, sender, content, error)
                 break
             pending = None
@@ -334,12 +332,10 @@ class Dispatcher:
             while True:
                 try:
                     sender.send(content, immediately=True)
-                except ChannelFull as error:
-                    if time.monotonic() < deadline:
+                except Exception as error:
+                    if _is_full(sender, error) and time.monotonic() < deadline:
                         time.sleep(FULL_RETRY_INTERVAL)
                         continue
-                    self._undelivered(run, sender, content, error)
-                except Exception as error:
                     self._undelivered(run, sender, content, error)
                 break
 
@@ -380,11 +376,22 @@ def _kind(consumer: Consumer) -> Kind:
 _known_kind = functools.lru_cache(maxsize=4096)(_kind)
 
 
-def _of_a_stream(error: BaseException | None) -> BaseException | None:
-    """A stream that has begun to answer cannot begin again."""
-    if isinstance(error, ConsumeLater):
-        return TypeError("a streaming consumer cannot ask for another try; raise ConsumeLater in a plain consumer")
-    return error
+def _ends_the_task(error: BaseException) -> bool:
+    """Cancelling is the server's, Ctrl-C the user's. What a consumer awaits may be cancelled without that.
+
+    Before Python 3.11 a task does not say whether it is being cancelled; it is believed to be.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        cancelling = getattr(task, "cancelling", None)
+        return cancelling is None or bool(cancelling())
+    return not isinstance(error, (Exception, SystemExit))
+
+
+def _is_full(sender: outbox.Sender, error: Exception) -> bool:
+    """A layer of another make has a ``ChannelFull`` of its own (PM-05)."""
+    layer = getattr(sender, "channel_layer", None)
+    return isinstance(error, (ChannelFull, getattr(layer, "ChannelFull", ChannelFull)))
 
 
 def _goes_on(result: object) -> bool:

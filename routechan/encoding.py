@@ -16,6 +16,9 @@ from .exceptions import InvalidContent
 
 Content = dict[str, Any]
 
+#: How deep lists and dicts may lie within each other; msgpack reads 511 levels back.
+MAX_DEPTH = 400
+
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _LEAVES = frozenset({str, bytes, bool, float, type(None), bytearray, memoryview})
 _EXPECTED = "str, bytes, int (64 bits), float, bool, None, or lists and dicts of these"
@@ -46,20 +49,22 @@ def decode(data: bytes) -> Content:
     return content
 
 
-def _check_value(value: Any, path: str) -> None:
+def _check_value(value: Any, path: str, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise InvalidContent(f"the message is more than {MAX_DEPTH} levels deep, or holds itself: {path:.100}...")
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise InvalidContent(f"{path} has the key {key!r}; keys are str, not {type(key).__name__}")
             if type(item) not in _LEAVES:
-                _check_value(item, f"{path}[{key!r}]")
+                _check_value(item, f"{path}[{key!r}]", depth + 1)
     elif isinstance(value, int):
         if not _INT_MIN <= value <= _INT_MAX:
             raise InvalidContent(f"{path} is {value}; an int must fit into 64 bits. Send it as text.")
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             if type(item) not in _LEAVES:
-                _check_value(item, f"{path}[{index}]")
+                _check_value(item, f"{path}[{index}]", depth + 1)
     elif not isinstance(value, (str, bytes, float)):
         raise InvalidContent(
             f"{path} is a {type(value).__name__} ({value!r:.80}), which cannot travel; expected {_EXPECTED}"

@@ -256,6 +256,8 @@ class Line:
             await dispatcher.aiterate(run, generator, emit)
         finally:
             self._flush_soon(run)
+        if run.later:
+            await self._repeat(run)
 
     async def _stream_on_thread(self, run: Run, generator: Any) -> None:
         """A plain generator on a thread of its own; after each step the loop delivers and says when to go on."""
@@ -294,6 +296,8 @@ class Line:
         finally:
             wanted = False  # cancelled: the generator is closed at its next step
             go_on.release()
+        if run.later:
+            await self._repeat(run)
 
     def _flush_soon(self, run: Run) -> None:
         """Deliver what a stream sent at its end, which may be after its connection's."""

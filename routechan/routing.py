@@ -14,9 +14,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from .describe import name_that_thing
 from .encoding import Content
-from .exceptions import RoutingError
+from .exceptions import InvalidName, RoutingError
 from .message import Message
-from .names import as_text
+from .names import as_text, check_channel_name
 
 Consumer = Callable[..., Any]
 Match = tuple[Consumer, dict[str, Any]]
@@ -285,10 +285,15 @@ def _not_a_route(entry: Any) -> str:
 
 def _channel_names(channels: Any, consumer: Any) -> list[str]:
     given = [channels] if isinstance(channels, (str, bytes)) else channels
-    if isinstance(given, Iterable):
-        names = [as_text(name) for name in given]
-        if names and all(isinstance(name, str) and name for name in names):
-            return [str(name) for name in names]
+    names = list(given) if isinstance(given, Iterable) else []
+    if names and all(isinstance(name, (str, bytes)) and name for name in names):
+        try:
+            return [check_channel_name(as_text(name)) for name in names]
+        except (InvalidName, UnicodeDecodeError) as error:
+            raise RoutingError(
+                f"route() takes channel names such as 'websocket.receive', not {channels!r:.100} "
+                f"(its consumer is {consumer!r:.100}): {error}"
+            ) from error
     raise RoutingError(
         "route() takes a channel name such as 'websocket.receive', or a list of them, as its first argument, "
         f"not {channels!r:.100} (its consumer is {consumer!r:.100})"
@@ -315,7 +320,10 @@ def _compile(key: str, value: Any, owner: Route | Include) -> re.Pattern[str]:
         if isinstance(value.pattern, str):
             return value
         value = value.pattern
-    value = as_text(value)
+    try:
+        value = as_text(value)
+    except UnicodeDecodeError as error:
+        raise RoutingError(f"the filter {key}={value!r} of {owner} is not ASCII; write it as str: {error}") from error
     if not isinstance(value, str):
         raise RoutingError(f"the filter {key}={value!r:.100} of {owner} is no regular expression; write {key}=r'^...$'")
     try:

@@ -17,7 +17,7 @@ in_ci() { [ "${CI:-}" = true ]; }
 # The path of a working Python of version $1 ("3.11"): from pyenv, else from PATH. Fails where there is none.
 find_python() {
     local candidate
-    for candidate in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python "$(command -v "python$1" || true)" \
+    for candidate in "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/"$1".*/bin/python "$(command -v "python$1" || true)" \
         "/usr/bin/python$1" "$(command -v python3 || true)"; do
         if [ -x "$candidate" ] && is_final "$candidate" "$1"; then
             printf '%s\n' "$candidate"
@@ -47,31 +47,34 @@ main_python() {
         "On Debian or Ubuntu install it with: apt-get install python3 python3-venv"
 }
 
-# Runs apt-get as root, or with sudo where that asks no password. Fails where neither is allowed.
-apt() {
+# How apt-get may be run here: as it is for root, with sudo where that asks no password. Fails where neither goes.
+apt_get() {
     if ! command -v apt-get >/dev/null; then
         return 1
     elif [ "$(id -u)" = 0 ]; then
-        DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null
+        echo "env DEBIAN_FRONTEND=noninteractive apt-get"
     elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-        sudo DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null
+        echo "sudo env DEBIAN_FRONTEND=noninteractive apt-get"
     else
         return 1
     fi
 }
 
-# Installs Debian packages, with apt's words kept for when it fails.
+# Installs a Debian package where that is allowed, and says what to do where it is not or fails.
 install_system() {
-    local log
-    log=$(mktemp)
-    say "installing $* with apt-get"
-    if { apt update && apt install -y "$@"; } >"$log" 2>&1; then
+    local package=$1 apt log
+    if apt=$(apt_get); then
+        say "installing $package with apt-get"
+        log=$(mktemp)
+        # apt's words are kept for when it fails
+        if { $apt update && $apt install -y "$package"; } </dev/null >"$log" 2>&1; then
+            rm -f "$log"
+            return
+        fi
+        tail -n 5 "$log" >&2
         rm -f "$log"
-        return
     fi
-    tail -n 5 "$log" >&2
-    rm -f "$log"
-    warn "$* could not be installed here. By hand: sudo apt-get install $*"
+    warn "$package is needed and could not be installed from here. By hand: sudo apt-get install $package"
     return 1
 }
 
@@ -93,7 +96,7 @@ make_venv() {
     rm -f "$dir/complete"
     if ! "$python" -m venv --clear "$dir" || ! "$dir/bin/pip" --disable-pip-version-check install -q "$@"; then
         warn "pip could not install $* into $dir (its own words are above; is there a network?)." \
-            "By hand: $python -m venv --clear $dir && $dir/bin/pip install $*"
+            "By hand: $python -m venv --clear $dir && $dir/bin/pip install ${*@Q}"
         return 1
     fi
     printf '%s\n' "$stamp" >"$dir/complete"
@@ -104,5 +107,5 @@ make_main_venv() {
     local version
     version=$(main_python)
     MAIN_VENV=".venvs/py$version-django$MAIN_DJANGO"
-    make_venv "$MAIN_VENV" "$version" -e ".[server,test,test-servers,docs,lint]" "django==$MAIN_DJANGO.*"
+    make_venv "$MAIN_VENV" "$version" -e ".[test,lint]" "django==$MAIN_DJANGO.*"
 }

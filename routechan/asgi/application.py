@@ -34,7 +34,7 @@ class Application:
         self._options = options or ServerOptions()
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._starting: asyncio.Lock | None = None
+        self._starting: asyncio.Lock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -43,9 +43,9 @@ class Application:
             return
         if kind not in ("websocket", "http"):
             raise ValueError(f"this application serves websocket, http and lifespan, not {kind!r}")
-        if self._server is None or self._loop is not asyncio.get_running_loop():
-            await self._start()
-        server = self._running()
+        server = self._server
+        if server is None or self._loop is not asyncio.get_running_loop():
+            server = await self._start()
         if kind == "websocket":
             await serve_websocket(server, scope, receive, send)
         elif server.consumers.serves(("http.request",), translation.request_content(scope, "", b"")):
@@ -55,31 +55,23 @@ class Application:
         else:
             await respond(send, 404, "Nothing here answers HTTP on this path.")
 
-    async def _start(self) -> None:
+    async def _start(self) -> Server:
+        """The server of this event loop, started by whoever comes first."""
         loop = asyncio.get_running_loop()
-        if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
-            raise RuntimeError("this application is running on another event loop; build one for each")
         if self._loop is not loop:
+            if self._loop is not None and not self._loop.is_closed():
+                raise RuntimeError("this application is running on another event loop; build one for each")
             self._loop = loop
             self._server = None
             self._starting = asyncio.Lock()
-        async with self._lock():
+        async with self._starting:
             if self._server is None:
                 server = Server(self._consumers, self._layer, self._options)
                 await server.start()
                 self._server = server
+            return self._server
 
     async def _stop(self) -> None:
         if self._server is not None:
             await self._server.stop()
             self._server = None
-
-    def _running(self) -> Server:
-        if self._server is None:
-            raise RuntimeError("the server was stopped; a connection came after its shutdown")
-        return self._server
-
-    def _lock(self) -> asyncio.Lock:
-        if self._starting is None:
-            self._starting = asyncio.Lock()
-        return self._starting

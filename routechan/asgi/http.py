@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable
 from typing import Any
 
 from ..encoding import Content
 from ..exceptions import ChannelFull
 from . import translation
 from .server import Server
-from .translation import Event, Scope
+from .translation import Event, ResponseReply, Scope
 from .writer import Receive, Send, Writer
 
 logger = logging.getLogger("routechan")
@@ -35,10 +36,8 @@ async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send)
     line = server.consumers.line(response)
     server.responses.add(name, response)
     watch = asyncio.create_task(_until_disconnect(receive, response))
+    handling = asyncio.ensure_future(_settled(line.handle("http.request", content)))
     try:
-        pending = line.handle("http.request", content)
-        if pending is not None:
-            await pending
         try:
             await asyncio.wait_for(response.complete.wait(), server.options.http_timeout)
         except asyncio.TimeoutError:
@@ -46,7 +45,9 @@ async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send)
             if not response.started:
                 response.closed = True
                 await respond(send, 503, "The server did not answer in time.")
+        await handling
     finally:
+        handling.cancel()  # unless it is done, the server cancels the request
         watch.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watch
@@ -55,9 +56,7 @@ async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send)
         line.end_streams()
     disconnect = {"reply_channel": name, "path": path}
     if server.consumers.serves(("http.disconnect",), disconnect):
-        pending = line.handle("http.disconnect", disconnect)
-        if pending is not None:
-            await pending
+        await _settled(line.handle("http.disconnect", disconnect))
     await line.idle()
 
 
@@ -81,12 +80,13 @@ class _Response(Writer):
 
     def deliver(self, content: Content) -> None:
         """Take one message of this response's reply channel; raises ``InvalidContent``, ``ChannelFull``."""
-        self.reply(content)
+        self.reply(translation.response_reply(content))
 
-    def reply(self, content: Content) -> None:
+    def reply(self, reply: ResponseReply) -> None:
+        """Take a message that has been read."""
         if self.closed:
             return
-        for event in translation.response_events(content, self.started):
+        for event in translation.response_events(reply, self.started):
             if not self.write(event, RESPONSE_CAPACITY):
                 raise ChannelFull(self.name, RESPONSE_CAPACITY)
             self.started = True
@@ -107,6 +107,11 @@ class _Response(Writer):
     async def _finish(self) -> None:
         await self.flushed()
         self.complete.set()
+
+
+async def _settled(pending: Awaitable[None] | None) -> None:
+    if pending is not None:
+        await pending
 
 
 async def _body(receive: Receive, limit: int) -> bytes | None:

@@ -13,7 +13,7 @@ from .writer import Receive, Send
 logger = logging.getLogger("routechan")
 
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
-Step = Callable[[], Awaitable[None]]
+Step = Callable[[], Awaitable[object]]
 
 
 async def serve_lifespan(
@@ -24,7 +24,11 @@ async def serve_lifespan(
     await receive()
     try:
         await start()
-        await inside.step("startup")
+        try:
+            await inside.step("startup")
+        except Exception:
+            await stop()
+            raise
     except Exception as error:
         logger.exception("Starting failed")
         await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -32,8 +36,10 @@ async def serve_lifespan(
     await send({"type": "lifespan.startup.complete"})
     await receive()
     try:
-        await inside.step("shutdown")
-        await stop()
+        try:
+            await inside.step("shutdown")
+        finally:
+            await stop()
     except Exception as error:
         logger.exception("Stopping failed")
         await send({"type": "lifespan.shutdown.failed", "message": str(error)})

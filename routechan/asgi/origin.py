@@ -6,7 +6,7 @@ sends has to be one we expect; clients that send none are not browsers and are l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 
@@ -20,14 +20,17 @@ class Origins:
     def __init__(self, allowed: Sequence[str] | None) -> None:
         self._allowed = None if allowed is None else [entry.lower() for entry in allowed]
 
-    def refusal(self, headers: Iterable[Sequence[bytes]]) -> str | None:
+    def refusal(self, headers: Sequence[Sequence[bytes]]) -> str | None:
         """Why a socket with these headers is refused, or None."""
-        values = {bytes(name): bytes(value) for name, value in headers}
-        if b"origin" not in values:
+        origins = [bytes(value).decode("latin-1").lower() for name, value in headers if name == b"origin"]
+        if not origins:
             return None
-        origin = values[b"origin"].decode("latin-1").lower()
+        if len(origins) > 1:
+            return f"it has {len(origins)} Origin headers, {', '.join(origins)}, and no browser sends more than one"
+        origin = origins[0]
         if self._allowed is None:
-            host = _host(f"//{values.get(b'host', b'').decode('latin-1').lower()}")
+            named = next((bytes(value).decode("latin-1").lower() for name, value in headers if name == b"host"), "")
+            host = _host(f"//{named}")
             if host and _host(origin) == host:
                 return None
             return f"the page's origin {origin!r} is not this host, {host!r}; allow it with allowed_origins"
@@ -45,9 +48,11 @@ def _matches(origin: str, entry: str) -> bool:
     if "://" in entry:
         return origin == entry.rstrip("/")
     host = _host(origin)
+    if not host:
+        return False
     if entry.startswith("."):
         return host == entry[1:] or host.endswith(entry)
-    return bool(host) and host == entry.strip("[]")
+    return host == entry.strip("[]")
 
 
 def _host(url: str) -> str:

@@ -11,7 +11,7 @@ from ..layers.base import BaseChannelLayer
 from . import translation
 from .origin import Origins
 from .sockets import ReplyChannels
-from .translation import SocketReply
+from .translation import ResponseReply, SocketReply
 
 
 class Outlet(Protocol):
@@ -80,7 +80,9 @@ class Server:
     sockets: ReplyChannels[SocketReply] = field(
         default_factory=lambda: ReplyChannels("websocket.send", translation.socket_reply)
     )
-    responses: ReplyChannels[Content] = field(default_factory=lambda: ReplyChannels("http.response", _as_it_is))
+    responses: ReplyChannels[ResponseReply] = field(
+        default_factory=lambda: ReplyChannels("http.response", translation.response_reply)
+    )
 
     def __post_init__(self) -> None:
         self._origins = Origins(self.options.allowed_origins)
@@ -108,7 +110,3 @@ class Server:
         if other and self.consumers.serves(translation.SOCKET_CHANNELS, {**connect, "path": other}):
             return f"; one matches {other!r}, so change the slash at the end, in the page or in the pattern"
         return ""
-
-
-def _as_it_is(content: Content) -> Content:
-    return content

@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .. import names
 from ..encoding import Content
+from ..exceptions import ChannelFull, InvalidContent
 from ..layers.base import BaseChannelLayer
 from .translation import SocketReply, may_close_with, socket_reply
 from .writer import Send, Writer
@@ -63,20 +64,30 @@ class ReplyChannels(Generic[Reply]):
     def deliver(self, channels: Sequence[str], content: Content) -> None:
         """Give ``content``, read once, to each connection; names that are gone are passed over (DM-05).
 
-        Called by the layer in any thread. Raises ``InvalidContent`` for what such a connection cannot take.
+        Called by the layer in any thread. Raises ``InvalidContent`` for what no such connection can take. What
+        only some of several cannot take now is logged.
         """
         reply = self._read(content)
-        if threading.get_ident() == self._thread:
-            self._deliver(channels, reply)
-        else:
+        if threading.get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self._deliver, tuple(channels), reply)
+        elif len(channels) == 1:
+            connection = self._open.get(channels[0])
+            if connection is not None:
+                connection.reply(reply)
+        else:
+            self._deliver(channels, reply)
 
     def _deliver(self, channels: Sequence[str], reply: Reply) -> None:
         find = self._open.get
         for name in channels:
             connection = find(name)
-            if connection is not None:
+            if connection is None:
+                self._layer.forget(name)  # added to a group after it had gone
+                continue
+            try:
                 connection.reply(reply)
+            except (InvalidContent, ChannelFull) as error:
+                logger.error("A message to %s is lost: %s", name, error)
 
 
 class Socket(Writer):

@@ -6,7 +6,7 @@ Source: ``layers-and-protocol`` 6 and 7, ``consumer-api`` appendix D.
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..encoding import Content, check_content
 from ..exceptions import InvalidContent
@@ -78,8 +78,9 @@ def choose_subprotocol(scope: Scope, supported: Iterable[str]) -> str | None:
 def _where(scope: Scope, scheme: str) -> Content:
     client, server = scope.get("client"), scope.get("server")
     path, root_path = scope["path"], scope.get("root_path") or ""
-    if root_path and not path.startswith(root_path):
-        path = root_path + path  # 1.x readers strip the prefix, so it has to be there
+    prefix = root_path.rstrip("/")
+    if prefix and path != prefix and not path.startswith(f"{prefix}/"):
+        path = prefix + path  # 1.x readers strip the prefix, so it has to be there
     return {
         "path": path,
         "root_path": root_path,
@@ -120,7 +121,7 @@ _REPLY_KEYS = frozenset({"accept", "text", "bytes", "close"})
 
 def socket_reply(content: Content) -> SocketReply:
     """Read a reply to a socket; raises ``InvalidContent`` for what says nothing a socket can do."""
-    if len(content) == 1 and "text" in content:  # by far the most frequent
+    if type(content) is dict and len(content) == 1 and "text" in content:  # by far the most frequent
         text = content["text"]
         if type(text) is str and text:
             return None, {"type": "websocket.send", "text": text}, None
@@ -160,30 +161,57 @@ def may_close_with(code: int) -> bool:
     return (1000 <= code <= 1014 and code not in _NEVER_SENT) or 3000 <= code <= 4999
 
 
-def response_events(content: Content, started: bool) -> list[Event]:
-    """A response message, or a further chunk of one, as ASGI events (6.4, 7.2)."""
+class ResponseReply(NamedTuple):
+    """A response message that has been read: what it says, whatever becomes of its dict."""
+
+    status: int | None
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    more: bool
+
+
+def response_reply(content: Content) -> ResponseReply:
+    """Read a response message or a further chunk of one (6.4); raises ``InvalidContent``."""
     check_content(content)
-    events: list[Event] = []
-    if started == ("status" in content):
-        raise InvalidContent(
-            "this response has started already; further messages have only 'content' and 'more_content'"
-            if started
-            else "the first message of a response has a 'status', such as {'status': 200, 'content': b'...'}"
-        )
-    if not started:
-        status = content["status"]
-        if not isinstance(status, int):
-            raise InvalidContent(f"'status' is an int such as 200, not {status!r}")
-        headers = [(_header(name).lower(), _header(value)) for name, value in content.get("headers") or ()]
-        events.append({"type": "http.response.start", "status": status, "headers": headers})
+    status = content.get("status")
+    if "status" in content and not isinstance(status, int):
+        raise InvalidContent(f"'status' is an int such as 200, not {status!r}")
     body = content.get("content") or b""
     if not isinstance(body, (bytes, bytearray, memoryview)):
         raise InvalidContent(f"'content' is bytes, not {type(body).__name__}; encode text before sending it")
-    events.append(
-        {"type": "http.response.body", "body": bytes(body), "more_body": bool(content.get("more_content"))}
-    )
+    return ResponseReply(status, _response_headers(content), bytes(body), bool(content.get("more_content")))
+
+
+def response_events(reply: ResponseReply, started: bool) -> list[Event]:
+    """The ASGI events of a response message (7.2); raises ``InvalidContent`` where it comes at the wrong time."""
+    events: list[Event] = []
+    if reply.status is not None:
+        if started:
+            raise InvalidContent(
+                "this response has started already; further messages have only 'content' and 'more_content'"
+            )
+        events.append({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+    elif not started:
+        raise InvalidContent(
+            "the first message of a response has a 'status', such as {'status': 200, 'content': b'...'}"
+        )
+    events.append({"type": "http.response.body", "body": reply.body, "more_body": reply.more})
     return events
 
 
+def _response_headers(content: Content) -> list[tuple[bytes, bytes]]:
+    headers = content.get("headers") or ()
+    try:
+        return [(_header(name).lower(), _header(value)) for name, value in headers]
+    except (TypeError, ValueError) as error:
+        raise InvalidContent(
+            f"'headers' is a list of (name, value) pairs of bytes, or of str in latin-1, not {headers!r:.200}"
+        ) from error
+
+
 def _header(value: object) -> bytes:
-    return value.encode("latin-1") if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]
+    if isinstance(value, str):
+        return value.encode("latin-1")
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise TypeError(f"a header is bytes or str, not {type(value).__name__}")

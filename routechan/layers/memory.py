@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from .. import names
-from ..encoding import Content, decode, encode
-from ..exceptions import ChannelFull, InvalidName, WouldBlock
+from ..encoding import Content, check_content, decode, encode
+from ..exceptions import ChannelFull, InvalidContent, InvalidName, WouldBlock
 from .base import BaseChannelLayer, Capacities, CapacityRules, Deliver, SyncChannelLayer
 
 #: Seconds a blocking ``receive`` of the sync face waits before it answers ``(None, None)``.
@@ -26,6 +26,7 @@ COUNTED_QUEUES = 10_000
 
 
 class _Stored(NamedTuple):
+    number: int
     sent: float
     channel: str
     data: bytes
@@ -55,6 +56,7 @@ class _Store:
         self.clock = clock
         self.attached: dict[str, Deliver] = {}
         self._lock = threading.RLock()
+        self._number = 0
         self._queues: dict[str, deque[_Stored]] = {}
         self._waiters: dict[str, deque[_Waiter]] = {}
         # group -> queue -> channel -> when it was added; by queue, because one deliver serves all its members
@@ -68,7 +70,8 @@ class _Store:
     def put(self, channel: str, data: bytes) -> None:
         queue_name = names.queue_name(channel)
         with self._lock:
-            item = _Stored(self.clock(), channel, data)
+            self._number += 1
+            item = _Stored(self._number, self.clock(), channel, data)
             if not self._give(queue_name, item):
                 queue = self._live(queue_name)
                 limit = self.rules.of(channel)
@@ -97,13 +100,15 @@ class _Store:
             return False
 
     def leave(self, waiter: _Waiter, *, put_back: bool) -> None:
-        """End a wait. What a cancelled waiter was given goes to the next one, or back to the head (R7)."""
+        """End a wait. What a cancelled waiter was given goes to the next one, or back to its place (R7)."""
         with self._lock:
             self._forget(waiter)
             if put_back and waiter.item is not None:
                 queue_name = names.queue_name(waiter.item.channel)
                 if not self._give(queue_name, waiter.item):
-                    self._queues.setdefault(queue_name, deque()).appendleft(waiter.item)
+                    queue = self._queues.setdefault(queue_name, deque())
+                    earlier = sum(item.number < waiter.item.number for item in queue)
+                    queue.insert(earlier, waiter.item)
 
     def _give(self, queue_name: str, item: _Stored) -> bool:
         for waiter in tuple(self._waiters.get(queue_name, ())):
@@ -180,19 +185,24 @@ class _Store:
             return {queue: list(members) for queue, members in self._groups.get(group, {}).items()}
 
     def send_group(self, group: str, content: Content) -> None:
-        data: bytes | None = None
-        for queue_name, members in self.members(group).items():
-            deliver = self.attached.get(queue_name)
-            if deliver is not None:
-                deliver(members, content)
-                continue
-            if data is None:
-                data = encode(content)
+        check_content(content)
+        queues = self.members(group)
+        refused: InvalidContent | None = None
+        for queue_name in [name for name in queues if name in self.attached]:
+            members = queues.pop(queue_name)
+            try:
+                self.attached[queue_name](members, content)
+            except InvalidContent as error:  # of these members' making: the others still get it
+                refused = error
+        data = encode(content) if queues else b""
+        for queue_name, members in queues.items():
             for channel in members:
                 try:
                     self.put(channel, data)
                 except ChannelFull:
                     self._count(queue_name, "dropped_count")
+        if refused is not None:
+            raise refused
 
     def attach(self, queue_name: str, deliver: Deliver) -> None:
         with self._lock:
@@ -334,12 +344,11 @@ class InMemorySyncLayer(SyncChannelLayer):
         self.channel_capacity = layer.channel_capacity
 
     def send(self, channel: str, content: Content) -> None:
-        if type(channel) is str:
-            deliver = self._store.attached.get(names.queue_name(channel))
-            if deliver is not None:
-                deliver((channel,), content)
-                return
-        self._store.put(names.check_channel_name(channel), encode(content))
+        deliver = self._store.attached.get(names.queue_name(names.check_channel_name(channel)))
+        if deliver is not None:
+            deliver((channel,), content)
+        else:
+            self._store.put(channel, encode(content))
 
     def send_group(self, group: str, content: Content) -> None:
         self._store.send_group(names.check_group_name(group), content)
@@ -353,8 +362,10 @@ class InMemorySyncLayer(SyncChannelLayer):
                 if block and wanted:
                     _refuse_on_loop("receive(block=True)", "await layer.receive(channel)")
                     woken.wait(BLOCKING_WAIT)
-            finally:
-                self._store.leave(waiter, put_back=False)
+            except BaseException:
+                self._store.leave(waiter, put_back=True)
+                raise
+            self._store.leave(waiter, put_back=False)
         if waiter.item is None:
             return None, None
         return waiter.item.channel, decode(waiter.item.data)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 import routechan
 from routechan import Message, route
+from routechan.asgi import Application, Line, Outlet
+from routechan.encoding import Content
 from routechan.exceptions import RoutingError
 from routechan.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, SyncChannelLayer, channel_layers
 
@@ -51,6 +54,34 @@ async def test_first_connections_that_come_together_start_it_once(default_layer:
     application = routechan.application(ROUTING, layer)
     await asyncio.gather(*[echoes(application) for _ in range(5)])
     assert len(layer._store.attached) == 2
+
+
+async def test_a_start_that_takes_time_is_waited_for(default_layer: SyncChannelLayer) -> None:
+    """Connections that come meanwhile neither start it again nor run before it is ready."""
+    starts: list[str] = []
+
+    class Slow:
+        async def start(self) -> None:
+            starts.append("begins")
+            for _ in range(5):
+                await asyncio.sleep(0)
+            starts.append("ready")
+
+        async def stop(self) -> None: ...
+
+        def serves(self, channels: Iterable[str], content: Content) -> bool:
+            assert starts == ["begins", "ready"]
+            return False
+
+        def line(self, outlet: Outlet) -> Line:
+            raise NotImplementedError
+
+    application = Application(Slow(), default_layer.layer)
+    assert (
+        await asyncio.gather(*[get(application, "/") for _ in range(3)])
+        == [(404, b"Nothing here answers HTTP on this path.")] * 3
+    )
+    assert starts == ["begins", "ready"]
 
 
 async def test_it_can_be_started_again(default_layer: SyncChannelLayer) -> None:

@@ -139,6 +139,27 @@ async def test_a_response_comes_chunk_by_chunk(serve: Serve) -> None:
         await request.over()
 
 
+async def test_changing_a_reply_after_the_send_changes_nothing(serve: Serve) -> None:
+    """item 30, for a thread that sends to a waiting request: the message is taken as it was."""
+    log = Log()
+    async with Request(await serve(log.routing())) as request:
+        request.body()
+        await until(lambda: log.requests)
+        reply: dict[str, Any] = {"status": 200, "headers": [[b"x-a", b"sent"]], "content": b"sent"}
+
+        def send() -> None:
+            Channel(log.requests[0]["reply_channel"]).send(reply)
+            reply["headers"].append([b"x-a", b"changed"])
+            reply["content"] = b"changed"
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        thread.join()  # the loop comes to it only after the change
+        assert (await request.event())["headers"] == [(b"x-a", b"sent")]
+        assert (await request.event())["body"] == b"sent"
+        await request.over()
+
+
 async def test_an_async_consumer_answers(serve: Serve) -> None:
     """design section 4: equal citizens."""
 

@@ -253,6 +253,8 @@ def data(value: bytes) -> dict[str, Any]:
         ({"accept": True}, (True, None, None)),
         ({"accept": False}, (False, None, None)),
         ({"accept": None}, (None, None, None)),
+        ({"accept": 0}, (False, None, None)),
+        ({"accept": ""}, (False, None, None)),
         ({"accept": True, "text": "a"}, (True, text("a"), None)),
         ({"accept": False, "bytes": b"a"}, (False, data(b"a"), None)),
         ({"text": "a"}, (None, text("a"), None)),
@@ -344,7 +346,7 @@ def body(value: bytes, more: bool) -> dict[str, Any]:
 )
 def test_the_first_message_of_a_response(content: dict[str, Any], events: Any) -> None:
     """6.4, items 148, 150: status, headers in order with lower-case names, content; ``status_text`` is dropped."""
-    assert translation.response_events(content, started=False) == events
+    assert translation.response_events(translation.response_reply(content), started=False) == events
 
 
 @pytest.mark.parametrize(
@@ -357,7 +359,7 @@ def test_the_first_message_of_a_response(content: dict[str, Any], events: Any) -
 )
 def test_a_chunk_of_a_response(content: dict[str, Any], events: Any) -> None:
     """6.4: ``content`` and ``more_content``; without the latter it is the last."""
-    assert translation.response_events(content, started=True) == events
+    assert translation.response_events(translation.response_reply(content), started=True) == events
 
 
 @pytest.mark.parametrize(
@@ -380,4 +382,4 @@ def test_a_chunk_of_a_response(content: dict[str, Any], events: Any) -> None:
 def test_no_replies_to_a_request(content: Any, started: bool, message: str) -> None:
     """item 149, 6.4: refused with what was expected, not sent in part or as something else."""
     with pytest.raises(InvalidContent, match=message):
-        translation.response_events(content, started)
+        translation.response_events(translation.response_reply(content), started)

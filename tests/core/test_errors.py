@@ -260,7 +260,8 @@ def test_filter_with_a_group_without_a_name() -> None:
     """RT-06: both ways to write it right."""
     with refused(
         "the filter path='^/([a-z]+)$' of a -> tests.core.helpers.a_consumer has a group without a name; "
-        "a group becomes a keyword argument of the consumer, so write (?P<name>...), or (?:...) where it is only for grouping"
+        "a group becomes a keyword argument of the consumer, so write (?P<name>...), "
+        "or (?:...) where it is only for grouping"
     ):
         route("a", a_consumer, path="^/([a-z]+)$")
 

@@ -35,7 +35,8 @@ class Outlet:
         self.may_write.set()
 
     def deliver(self, content: Content) -> None:
-        self.taken.append(content)
+        if not self.closed:
+            self.taken.append(content)
 
     async def writable(self) -> None:
         while not self.may_write.is_set() and not self.closed:
@@ -559,6 +560,45 @@ async def test_a_stream_ends_at_its_next_step_once_the_outlet_is_closed(
         await feed(consumers.line(outlet), {})
         outlet.closed = True
         stream.allowed.release()
+        await until(stream.closed.is_set)
+        assert stream.steps == 1
+
+
+@pytest.mark.parametrize("kind", ["async", "decorated async"])
+async def test_a_waiting_stream_is_closed_with_its_connection(default_layer: SyncChannelLayer, kind: str) -> None:
+    """An async generator that waits for something is closed at once, not at a step that may never come."""
+    closed, outlet = asyncio.Event(), Outlet()
+
+    async def stream(message: Message) -> AsyncIterator[Content]:
+        try:
+            yield {"n": 1}
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    consumer: Any = decorated(stream) if kind.startswith("decorated") else stream
+    async with started(default_layer, route(RECEIVE, consumer)) as consumers:
+        line = consumers.line(outlet)
+        await feed(line, {})
+        await until(lambda: outlet.numbers == [1])
+        outlet.closed = True
+        line.end_streams()
+        await asyncio.wait_for(closed.wait(), DEADLINE)
+
+
+@both_streams
+async def test_a_stream_of_a_slow_reader_is_closed_with_its_connection(
+    default_layer: SyncChannelLayer, kind: str
+) -> None:
+    """A generator that is not asked for its next step, because nobody reads, is closed when its connection ends."""
+    stream, outlet = Stream(kind), Outlet()
+    outlet.may_write.clear()
+    async with started(default_layer, route(RECEIVE, stream.consumer)) as consumers:
+        line = consumers.line(outlet)
+        await feed(line, {})
+        stream.allowed.release()
+        await until(lambda: outlet.numbers == [1])
+        line.end_streams()
         await until(stream.closed.is_set)
         assert stream.steps == 1
 

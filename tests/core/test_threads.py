@@ -61,26 +61,29 @@ async def test_runs_elsewhere_and_tells_on_the_loop(pool: Threads) -> None:
 
 async def test_batches(monkeypatch: pytest.MonkeyPatch, pool: Threads) -> None:
     """What waits is run by one thread in order, and the loop is woken once for all the results."""
-    monkeypatch.setattr(threads_module, "PATIENCE", DEADLINE)
+    monkeypatch.setattr(threads_module, "PATIENCE", 10 * DEADLINE)
     monkeypatch.setattr(threads_module, "BATCH_TIME", DEADLINE)
     loop = asyncio.get_running_loop()
     wakings: list[Any] = []
     wake = loop.call_soon_threadsafe
     monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *args, **kw: (wakings.append(args), wake(*args, **kw))[1])
-    results, go = Results(), threading.Event()
-    pool.submit(lambda argument: go.wait(DEADLINE), 0, results.done)
+    results, go, told_early = Results(), threading.Event(), threading.Event()
+    pool.submit(lambda argument: go.wait(DEADLINE), 0, lambda *args: (results.done(*args), told_early.set()))
     for number in range(1, 500):
         pool.submit(lambda argument: (argument, threading.get_ident()), number, results.done)
+    # Time enough for the loop to hear of a result before the batch has ended.
+    pool.submit(lambda argument: told_early.wait(0.05), 500, results.done)
     go.set()
-    told = await results.reach(500)
-    assert [argument for argument, _ in told] == list(range(500))
-    assert len({result[1] for _, result in told[1:]}) == 1
+    told = await results.reach(501)
+    assert [argument for argument, _ in told] == list(range(501))
+    assert len({result[1] for _, result in told[1:500]}) == 1
+    assert told[500] == (500, False)
     assert len(wakings) == 1
 
 
 async def test_long_batches_are_handed_over_in_between(monkeypatch: pytest.MonkeyPatch, pool: Threads) -> None:
     """Results are told after ``BATCH_TIME`` although more work is waiting."""
-    monkeypatch.setattr(threads_module, "PATIENCE", DEADLINE)
+    monkeypatch.setattr(threads_module, "PATIENCE", 10 * DEADLINE)
     monkeypatch.setattr(threads_module, "BATCH_TIME", 0)
     results, told_first = Results(), threading.Event()
 
@@ -88,8 +91,10 @@ async def test_long_batches_are_handed_over_in_between(monkeypatch: pytest.Monke
         results.done(argument, result)
         told_first.set()
 
-    pool.submit(lambda argument: argument, 1, tell)
+    go = threading.Event()
+    pool.submit(lambda argument: argument if go.wait(DEADLINE) else None, 1, tell)
     pool.submit(lambda argument: told_first.wait(DEADLINE), 2, results.done)  # the same thread, the same batch
+    go.set()
     assert await results.reach(2) == [(1, 1), (2, True)]
 
 

@@ -98,6 +98,20 @@ def test_nothing_is_kept_of_what_is_over() -> None:
     assert (store._queues, store._waiters, store._groups, store._memberships) == ({}, {}, {}, {})
 
 
+def test_nothing_is_kept_over_a_flush() -> None:
+    """section 2.2: a member whose message expires after it was flushed is no trouble."""
+    now = 0.0
+    layer = InMemoryChannelLayer(expiry=1, clock=lambda: now)
+    face, store = layer.sync, layer._store
+    face.group_add("group", "channel")
+    face.send("channel", {})
+    face.flush()
+    assert (store._queues, store._groups, store._memberships) == ({}, {}, {})
+    face.send("channel", {})
+    now = 2.0
+    assert face.receive(["channel"]) == (None, None)
+
+
 def test_statistics_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """style, habit 8: a process that uses ever new names does not grow; totals stay right."""
     monkeypatch.setattr(memory, "COUNTED_QUEUES", 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -114,6 +115,7 @@ def test_threads_that_come_first_together_get_one_layer(layers: ChannelLayers) -
 
     def factory(alias: str) -> SyncChannelLayer:
         calls.append(alias)
+        time.sleep(0.01)  # connecting, say: long enough for the others to come
         return made()
 
     def ask() -> SyncChannelLayer:

@@ -1,0 +1,1 @@
+"""Chat rooms with names, and who is online."""

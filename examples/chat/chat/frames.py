@@ -1,0 +1,87 @@
+"""What travels in a frame, as pure functions: read what a browser sent, write what it gets."""
+
+from __future__ import annotations
+
+import json
+
+ANONYMOUS = "Anonymous"
+MAX_MESSAGE = 1000  # characters
+MAX_NAME = 50  # characters
+MAX_MESSAGES = 100  # in one frame
+BATCH = 10  # messages in one ``bulk_messages`` frame
+
+
+class BadFrame(ValueError):
+    """A frame that is answered with an error; its text is for the user."""
+
+
+def read(text: str | None) -> dict:
+    """The JSON object in a frame. Raises ``BadFrame``."""
+    if text is None:
+        raise BadFrame("Send text, not bytes.")
+    try:
+        frame = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadFrame("That is not valid JSON.") from None
+    if not isinstance(frame, dict):
+        raise BadFrame('Send a JSON object such as {"message": "Hello", "username": "Ann"}.')
+    return frame
+
+
+def answers(frame: dict, username: str | None) -> list[dict]:
+    """What a frame makes everybody in the room receive. Raises ``BadFrame``.
+
+    ``username`` is that of a logged-in user; guests choose one with each frame.
+    """
+    if "messages" not in frame:
+        return [_chat(frame, username)]
+    entries = frame["messages"]
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise BadFrame("'messages' is a list of objects, each with a message.")
+    if not 0 < len(entries) <= MAX_MESSAGES:
+        raise BadFrame(f"Send between 1 and {MAX_MESSAGES} messages at once.")
+    messages = [_chat(entry, username) for entry in entries]
+    return [
+        {"type": "bulk_messages", "messages": messages[start : start + BATCH]}
+        for start in range(0, len(messages), BATCH)
+    ]
+
+
+def _chat(entry: dict, username: str | None) -> dict:
+    message = entry.get("message")
+    if not isinstance(message, str) or not message.strip():
+        raise BadFrame("The message is empty.")
+    if len(message) > MAX_MESSAGE:
+        raise BadFrame(f"The message is too long: {len(message)} characters, of at most {MAX_MESSAGE}.")
+    name = username or entry.get("username") or ANONYMOUS
+    if not isinstance(name, str) or len(name) > MAX_NAME:
+        raise BadFrame(f"A name is text of at most {MAX_NAME} characters.")
+    return {"message": message, "username": name.strip() or ANONYMOUS}
+
+
+def reply(frame: dict) -> dict:
+    """A frame as content for a reply channel or a group."""
+    return {"text": json.dumps(frame)}
+
+
+def greeting(room: str, username: str | None, online: list[str]) -> dict:
+    return reply(
+        {
+            "type": "connection_established",
+            "message": f"You are in {room}.",
+            "username": username or ANONYMOUS,
+            "online": online,
+        }
+    )
+
+
+def joined(username: str, online: list[str]) -> dict:
+    return reply({"type": "user_join", "username": username, "online": online})
+
+
+def left(username: str, online: list[str]) -> dict:
+    return reply({"type": "user_leave", "username": username, "online": online})
+
+
+def error(reason: BadFrame) -> dict:
+    return reply({"type": "error", "message": str(reason)})

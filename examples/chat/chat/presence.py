@@ -1,0 +1,57 @@
+"""Who is online in a room, kept in the database so that every process sees the same."""
+
+from __future__ import annotations
+
+from asgiref.sync import sync_to_async
+
+from routechan import Group
+
+from .models import Presence
+
+
+def join(room: str, user, reply_channel: str) -> bool:
+    """Note that ``user`` is in ``room``; True if this is the first of the user's windows there."""
+    mine = Presence.objects.create(room=room, user=user, reply_channel=reply_channel)
+    _forget_the_dead(room)
+    # The oldest row announces, so that of two windows opened at the same time exactly one does.
+    return Presence.objects.filter(room=room, user=user).earliest("pk") == mine
+
+
+def leave(room: str, reply_channel: str) -> str | None:
+    """Forget a socket; the name of the user who has thereby left ``room``, or None."""
+    mine = Presence.objects.filter(reply_channel=reply_channel).select_related("user").first()
+    if mine is None:
+        return None
+    mine.delete()
+    still_there = Presence.objects.filter(room=room, user=mine.user).exists()
+    return None if still_there else mine.user.get_username()
+
+
+def online(room: str) -> list[str]:
+    """The names of the logged-in users in ``room``."""
+    _forget_the_dead(room)
+    rows = Presence.objects.filter(room=room).select_related("user")
+    return sorted({row.user.get_username() for row in rows})
+
+
+def username(reply_channel: str) -> str | None:
+    """The name of the logged-in user behind a socket, or None for a guest."""
+    row = Presence.objects.filter(reply_channel=reply_channel).select_related("user").first()
+    return row.user.get_username() if row else None
+
+
+def _forget_the_dead(room: str) -> None:
+    """Drop the rows of sockets that went without a disconnect, with the power or a killed server.
+
+    A socket is in the group for as long as it has a row, so a row without a member is stale. The rows are read
+    first: read the other way round, a socket that joins in between would look dead.
+    """
+    rows = list(Presence.objects.filter(room=room))
+    members = set(Group("chat_" + room).channels())
+    Presence.objects.filter(pk__in=[row.pk for row in rows if row.reply_channel not in members]).delete()
+
+
+ajoin = sync_to_async(join)
+aleave = sync_to_async(leave)
+aonline = sync_to_async(online)
+ausername = sync_to_async(username)

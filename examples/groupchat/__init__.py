@@ -1,0 +1,1 @@
+"""Code for Channels 1.x, unchanged but for its imports."""

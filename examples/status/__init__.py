@@ -1,0 +1,1 @@
+"""A status page: whoever opens it with the same id sees the same lines."""

@@ -1,0 +1,1 @@
+"""A consumer that sends while it runs."""
