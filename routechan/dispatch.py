@@ -276,7 +276,8 @@ class Dispatcher:
     def may_retry(self, run: Run) -> bool:
         """Whether a run that asked for it gets another try; False, logged, when it had all of them (WK-21)."""
         content = run.message.content
-        content["__retries__"] = content.get("__retries__", 0) + 1
+        tried = content.get("__retries__", 0)
+        content["__retries__"] = tried + 1 if isinstance(tried, int) else 1
         if content["__retries__"] <= self.retries:
             return True
         logger.warning(

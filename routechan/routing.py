@@ -359,8 +359,9 @@ def _import(path: str, what: str) -> Any:
         )
     try:
         module = importlib.import_module(module_path)
-    except ImportError as error:
-        raise RoutingError(f"the {what} {path!r} cannot be imported: {error}") from error
+    except Exception as error:  # whatever is wrong in the user's module, say which name led to it
+        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        raise RoutingError(f"the {what} {path!r} cannot be imported: {kind}{error}") from error
     try:
         return getattr(module, name)
     except AttributeError:

@@ -25,7 +25,7 @@ PATIENCE = 0.005
 #: Seconds after which results are handed over although more work is waiting.
 BATCH_TIME = 0.001
 
-#: Seconds without work after which a thread ends; the last one stays.
+#: Seconds without work after which a thread ends; the last one stays as long as its loop.
 IDLE_TIME = 30.0
 
 Function = Callable[[Any], Any]
@@ -130,7 +130,7 @@ class Threads:
                 with self._lock:
                     if parking in self._parked:
                         self._parked.remove(parking)
-                        if self._count > 1:
+                        if self._count > 1 or self._loop.is_closed():
                             self._count -= 1
                             return
                         self._awake += 1

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
@@ -15,12 +16,14 @@ from routechan.threads import Threads
 
 from .helpers import DEADLINE, until
 
+others: WeakSet[threading.Thread] = WeakSet()
 variable: ContextVar[str] = ContextVar("variable", default="nothing")
 
 
 @pytest.fixture
 async def pool() -> AsyncIterator[Threads]:
     """Threads, at most four, that are told to end after the test."""
+    others.update(alive())
     made = Threads(4)
     yield made
     made.stop()
@@ -28,8 +31,12 @@ async def pool() -> AsyncIterator[Threads]:
 
 
 def alive() -> list[threading.Thread]:
-    """The threads of every pool of this process."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith("routechan-")]
+    """The threads of this test's pool; an application in another test may have left one that is idle."""
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith("routechan-") and thread not in others
+    ]
 
 
 class Results:
