@@ -45,7 +45,7 @@ def _panel(axes: pyplot.Axes, benchmark: Benchmark) -> None:
         )
     axes.axhline(goal.bound, color=GOAL, linestyle="--", linewidth=1.2, zorder=3)
     # The label has a margin of its own: on a bar it would hide what it is about.
-    words = f"goal:\n{str(goal).replace(' ', chr(10), 1)}"
+    words = f"goal:\n{chr(10).join(str(goal).rsplit(' ', 1))}"
     axes.text(len(rows) - 0.55, goal.bound, words, color=GOAL, fontsize=8.5, ha="left", va="top", zorder=4)
     axes.set_xlim(-0.6, len(rows) + 0.1)
     axes.set_ylim(0, highest * 1.08)

@@ -7,6 +7,7 @@ import gc
 import os
 import resource
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -43,6 +44,7 @@ CHANNELS4 = ("channels4_echo:app", "/")
 
 def main() -> int:
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the server ends with us
     raise_file_limit(max(options.fanout_sockets, options.idle_sockets) + 200)
     facts = {**machine.describe(), "load before": machine.load_average()}
     server_cpu, used = pin() if options.pin else (None, machine.cpus())

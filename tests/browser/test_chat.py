@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import PHONE, Example, Windows, expect, snap
+from .conftest import PHONE, Example, Windows, expect, runserver, snap
 
 pytestmark = pytest.mark.browser
 
@@ -201,9 +201,10 @@ def test_a_restart_of_the_server_is_survived(own_demo: Example, windows: Windows
     expect(bubbles(ann).locator(".said").last).to_have_text("me too")
 
 
+@pytest.mark.parametrize("demo", [runserver], indirect=True)
 def test_it_looks_as_it_should(demo: Example, windows: Windows) -> None:
-    """Two users talk; the screenshot is in the README."""
-    alice, bob = windows.open(viewport={"width": 1200, "height": 720}), windows.open(viewport=PHONE)
+    """Three people talk, on a narrow window, a phone and a dark desktop."""
+    alice, bob = windows.open(viewport={"width": 800, "height": 680}), windows.open(viewport=PHONE)
     for page, name in ((alice, "alice"), (bob, "bob")):
         log_in(page, demo, name)
         page.goto(f"{demo.url}/chat/lobby/")
@@ -215,7 +216,7 @@ def test_it_looks_as_it_should(demo: Example, windows: Windows) -> None:
         (guest, "My page said “Connection lost” for two seconds, then it was back."),
         (alice, "That was the deployment. What you typed meanwhile was sent afterwards?"),
         (guest, "Yes, all of it."),
-        (bob, "And the consumers are still the functions we wrote in 2016 😀"),
+        (bob, "And the consumers are still the functions we wrote years ago 😀"),
     ]
     for number, (page, text) in enumerate(talk, start=1):
         say(page, text)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import PHONE, Example, Windows, expect, snap
+from .conftest import PHONE, Example, Windows, expect, runserver, snap
 
 pytestmark = pytest.mark.browser
 
@@ -25,6 +25,7 @@ PAGES = {
     "groupchat-room": "/groupchat/lobby/",
     "leave": "/room/friends/",
 }
+LOOKS = {"desktop": {}, "phone": {"viewport": PHONE}, "dark": {"color_scheme": "dark"}}
 
 
 def opened(windows: Windows, demo: Example, path: str, **options) -> Page:
@@ -192,14 +193,17 @@ def test_minimal(minimal: Example, windows: Windows) -> None:
     snap(other, "minimal-phone")
 
 
+@pytest.mark.parametrize("demo", [runserver], indirect=True)
 @pytest.mark.parametrize("name", PAGES)
 def test_it_fits_a_phone(demo: Example, windows: Windows, name: str) -> None:
     """No page is wider than a small phone, and its buttons are large enough for a finger."""
-    windows.open(demo.url + PAGES[name])
     page = windows.open(demo.url + PAGES[name], viewport={"width": 320, "height": 568}, has_touch=True)
+    page.wait_for_load_state("networkidle")
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     for button in page.locator("main button").all():
         assert button.bounding_box()["height"] >= 44
-    snap(windows.open(demo.url + PAGES[name]), f"{name}-desktop")
-    snap(windows.open(demo.url + PAGES[name], viewport=PHONE), f"{name}-phone")
-    snap(windows.open(demo.url + PAGES[name], color_scheme="dark"), f"{name}-dark")
+    for look, options in LOOKS.items():
+        page.context.close()
+        page = windows.open(demo.url + PAGES[name], **options)
+        page.wait_for_load_state("networkidle")
+        snap(page, f"{name}-{look}")
