@@ -39,6 +39,7 @@ VARIANTS = {
         "async": (CONSUMERS, "/echo/async"),
     },
 }
+MEASURED = (HERE.parent / "routechan", HERE / "apps")
 CHANNELS4 = ("channels4_echo:app", "/")
 
 
@@ -46,7 +47,7 @@ def main() -> int:
     options = arguments()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the server ends with us
     raise_file_limit(max(options.fanout_sockets, options.idle_sockets) + 200)
-    facts = {**machine.describe(), "load before": machine.load_average()}
+    facts = {**machine.describe(), "load before": machine.load_average(), "code": machine.code(*MEASURED)}
     server_cpu, used = pin() if options.pin else (None, machine.cpus())
     done = []
     try:
@@ -54,6 +55,11 @@ def main() -> int:
             done.append(run(name, options, server_cpu, used))
     except (ServerError, load.LoadError) as error:
         print(f"\n{error}", file=sys.stderr)
+        return 1
+    if machine.code(*MEASURED) != facts["code"]:
+        print(
+            "\nThe code changed while it was measured: the samples are not of one version. Run again.", file=sys.stderr
+        )
         return 1
     facts |= {
         "load after": machine.load_average(),

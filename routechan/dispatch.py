@@ -1,4 +1,4 @@
-"""One message: match, run, settle, flush.
+"""One message: match, run, settle.
 
 The one place that knows what a consumer may raise and what follows from it (``consumer-api`` 3.2). The
 server process, workers and the test client all run messages through it. Nothing a consumer does leaves
@@ -8,44 +8,27 @@ it as an exception: an error is one message's outcome, logged and handed to ``fa
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine
-from enum import Enum
 from typing import Any
 
 from . import outbox
+from .delivery import flush
 from .describe import name_that_thing
-from .encoding import Content
 from .exceptions import (
-    ChannelFull,
     ChannelSocketException,
     ConsumeLater,
     DenyConnection,
 )
+from .kinds import Consumer, goes_on
 from .message import Message
 from .outbox import Outbox
-from .routing import Consumer, Router
+from .routing import Router
 
 logger = logging.getLogger("routechan")
 
-#: A full channel is tried again for so long, so often, when an outbox is flushed (PM-05); seconds.
-FULL_RETRY_TIME = 2.0
-FULL_RETRY_INTERVAL = 0.2
-
 #: How often ``ConsumeLater`` puts one message back before it is dropped (WK-21).
 MESSAGE_RETRIES = 10
-
-
-class Kind(Enum):
-    """How a consumer is run."""
-
-    PLAIN = "plain"  # on a thread
-    ASYNC = "async"  # on the event loop
-    STREAM = "stream"  # a generator: iterated on a thread of its own
-    ASYNC_STREAM = "async stream"  # an async generator: iterated by a task of its own
 
 
 class Run(Outbox):
@@ -117,7 +100,7 @@ class Dispatcher:
                 if self._started is not None:
                     self._started()
                 result = run.consumer(run.message, **run.kwargs)
-                if result is not None and _goes_on(result):
+                if result is not None and goes_on(result):
                     return result
             except BaseException as raised:  # SystemExit too: nothing a consumer does ends its worker (WK-20)
                 error = raised
@@ -158,7 +141,7 @@ class Dispatcher:
             run.closed = True
         finally:
             outbox.current.reset(token)
-        pending = self.flush(run)
+        pending = flush(run)
         if pending is not None:
             await pending
         if run.later and later is not None:
@@ -285,97 +268,6 @@ class Dispatcher:
         )
         return False
 
-    # Flush
-
-    def flush(self, run: Run) -> Awaitable[None] | None:
-        """Deliver the outbox on the event loop, in order; awaited if it cannot be done without waiting."""
-        if not run.entries:
-            return None
-        entries = run.take()
-        delivered = 0
-        for sender, content in entries:
-            try:
-                pending = sender.post(content)
-            except ChannelFull:
-                return self._flush_slowly(run, entries[delivered:], None)
-            except Exception as error:
-                self._undelivered(run, sender, content, error)
-                pending = None
-            if pending is not None:
-                return self._flush_slowly(run, entries[delivered:], pending)
-            delivered += 1
-        return None
-
-    async def _flush_slowly(
-        self, run: Run, entries: list[tuple[outbox.Sender, Content]], pending: Awaitable[None] | None
-    ) -> None:
-        for sender, content in entries:
-            deadline = time.monotonic() + FULL_RETRY_TIME
-            while True:
-                try:
-                    if pending is None:
-                        pending = sender.post(content)
-                    if pending is not None:
-                        await pending
-                except Exception as error:
-                    if _is_full(sender, error) and time.monotonic() < deadline:
-                        pending = None
-                        await asyncio.sleep(FULL_RETRY_INTERVAL)
-                        continue
-                    self._undelivered(run, sender, content, error)
-                break
-            pending = None
-
-    def flush_sync(self, run: Run) -> None:
-        """``flush`` for a worker thread or a test client, where waiting is allowed."""
-        for sender, content in run.take():
-            deadline = time.monotonic() + FULL_RETRY_TIME
-            while True:
-                try:
-                    sender.send(content, immediately=True)
-                except Exception as error:
-                    if _is_full(sender, error) and time.monotonic() < deadline:
-                        time.sleep(FULL_RETRY_INTERVAL)
-                        continue
-                    self._undelivered(run, sender, content, error)
-                break
-
-    def _undelivered(self, run: Run, sender: outbox.Sender, content: Content, error: Exception) -> None:
-        """A send that cannot be delivered costs itself only; in 1.x it took the rest and the worker along (OB-01)."""
-        logger.error(
-            "%s: a message to %s could not be delivered and is lost: %s; it was %.100r",
-            run,
-            getattr(sender, "name", sender),
-            error,
-            content,
-        )
-
-
-def kind_of(consumer: Consumer) -> Kind:
-    """How to run a consumer; decided once for each."""
-    try:
-        return _known_kind(consumer)
-    except TypeError:  # a callable that cannot be hashed
-        return _kind(consumer)
-
-
-def _kind(consumer: Consumer) -> Kind:
-    function = consumer
-    while isinstance(function, functools.partial):
-        function = function.func
-    if not inspect.isroutine(function) and not inspect.isclass(function):
-        function = type(function).__call__
-    if inspect.iscoroutinefunction(function):
-        return Kind.ASYNC
-    if inspect.isasyncgenfunction(function):
-        return Kind.ASYNC_STREAM
-    if inspect.isgeneratorfunction(function):
-        return Kind.STREAM
-    return Kind.PLAIN
-
-
-_known_kind = functools.lru_cache(maxsize=4096)(_kind)
-
 
 def _ends_the_task(error: BaseException) -> bool:
     """Cancelling is the server's, Ctrl-C the user's. What a consumer awaits may be cancelled without that.
@@ -387,14 +279,3 @@ def _ends_the_task(error: BaseException) -> bool:
         cancelling = getattr(task, "cancelling", None)
         return cancelling is None or bool(cancelling())
     return not isinstance(error, (Exception, SystemExit))
-
-
-def _is_full(sender: outbox.Sender, error: Exception) -> bool:
-    """A layer of another make has a ``ChannelFull`` of its own (PM-05)."""
-    layer = getattr(sender, "channel_layer", None)
-    return isinstance(error, (ChannelFull, getattr(layer, "ChannelFull", ChannelFull)))
-
-
-def _goes_on(result: object) -> bool:
-    """A decorator written for plain functions returns what an ``async def`` or a generator gave it."""
-    return inspect.iscoroutine(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)

@@ -6,21 +6,19 @@ Anything with ``match(message)`` and ``channel_names()`` may stand in it (RT-01)
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from .describe import name_that_thing
+from .dotted import import_dotted
 from .encoding import Content
 from .exceptions import InvalidName, RoutingError
+from .kinds import Consumer
 from .message import Message
 from .names import as_text, check_channel_name
+from .patterns import Patterns, compile_pattern, match_pattern, named_groups_only
 
-Consumer = Callable[..., Any]
 Match = tuple[Consumer, dict[str, Any]]
-Patterns = dict[str, "re.Pattern[str]"]
 
 
 #: For how many paths a router remembers its answers.
@@ -48,7 +46,7 @@ class Route:
         self.channels = _channel_names(channels, consumer)
         self.consumer = _consumer(consumer, self.channels)
         self.filters: Patterns = {
-            key: _named_groups_only(_compile(key, value, self), key, self) for key, value in filters.items()
+            key: named_groups_only(compile_pattern(key, value, self), key, self) for key, value in filters.items()
         }
 
     def match(self, message: Message) -> Match | None:
@@ -59,7 +57,7 @@ class Route:
             return self.consumer, {}
         kwargs: dict[str, Any] = {}
         for key, pattern in self.filters.items():
-            found = _match(pattern, message.content.get(key))
+            found = match_pattern(pattern, message.content.get(key))
             if found is None:
                 return None
             kwargs.update(found.groupdict())
@@ -68,7 +66,7 @@ class Route:
     def could_match(self, channel: str, known: Content) -> bool:
         """Whether a later message on ``channel`` can match, when all that is known of it is ``known``."""
         return channel in self.channels and all(
-            key not in known or _match(pattern, known[key]) is not None for key, pattern in self.filters.items()
+            key not in known or match_pattern(pattern, known[key]) is not None for key, pattern in self.filters.items()
         )
 
     def channel_names(self) -> set[str]:
@@ -84,7 +82,7 @@ class RouteClass(Route):
     """A class-based consumer, which knows its channels itself: ``route_class(consumer, **filters)``."""
 
     def __init__(self, consumer: Any, **filters: Any) -> None:
-        consumer = _import(consumer, "consumer") if isinstance(consumer, str) else consumer
+        consumer = import_dotted(consumer, "consumer") if isinstance(consumer, str) else consumer
         if not callable(getattr(consumer, "channel_names", None)):
             raise RoutingError(
                 f"route_class() takes a class with a channel_names() method, not {consumer!r}; "
@@ -102,14 +100,14 @@ class Include:
 
     def __init__(self, routing: Any, **prefixes: Any) -> None:
         self.routing = resolve_routing(routing)
-        self.prefixes: Patterns = {key: _compile(key, value, self) for key, value in prefixes.items()}
+        self.prefixes: Patterns = {key: compile_pattern(key, value, self) for key, value in prefixes.items()}
 
     def match(self, message: Message) -> Match | None:
         kwargs: dict[str, Any] = {}
         if self.prefixes:
             shortened = dict(message.content)
             for key, pattern in self.prefixes.items():
-                found = _match(pattern, shortened.get(key))
+                found = match_pattern(pattern, shortened.get(key))
                 if found is None:
                     return None
                 shortened[key] = found.string[found.end() :]
@@ -125,7 +123,7 @@ class Include:
         shortened = dict(known)
         for key, pattern in self.prefixes.items():
             if key in shortened:
-                found = _match(pattern, shortened[key])
+                found = match_pattern(pattern, shortened[key])
                 if found is None:
                     return False
                 shortened[key] = found.string[found.end() :]
@@ -251,7 +249,7 @@ def resolve_routing(routing: Any) -> list[RouteLike]:
     source = ""
     if isinstance(routing, str):
         source = f" in {routing}"
-        routing = _import(routing, "routing")
+        routing = import_dotted(routing, "routing")
     if isinstance(routing, Mapping):
         return [Route(channel, consumer) for channel, consumer in routing.items()]
     if not isinstance(routing, (list, tuple)):
@@ -302,7 +300,7 @@ def _channel_names(channels: Any, consumer: Any) -> list[str]:
 
 def _consumer(consumer: Any, channels: list[str]) -> Consumer:
     if isinstance(consumer, str):
-        consumer = _import(consumer, "consumer")
+        consumer = import_dotted(consumer, "consumer")
     if not callable(consumer):
         hint = ""
         if type(consumer).__name__ == "module":
@@ -313,63 +311,6 @@ def _consumer(consumer: Any, channels: list[str]) -> Consumer:
         )
     made: Consumer = consumer
     return made
-
-
-def _compile(key: str, value: Any, owner: Route | Include) -> re.Pattern[str]:
-    if isinstance(value, re.Pattern):
-        if isinstance(value.pattern, str):
-            return value
-        value = value.pattern
-    try:
-        value = as_text(value)
-    except UnicodeDecodeError as error:
-        raise RoutingError(f"the filter {key}={value!r} of {owner} is not ASCII; write it as str: {error}") from error
-    if not isinstance(value, str):
-        raise RoutingError(f"the filter {key}={value!r:.100} of {owner} is no regular expression; write {key}=r'^...$'")
-    try:
-        return re.compile(value)
-    except re.error as error:
-        raise RoutingError(f"the filter {key}={value!r} of {owner} is no valid regular expression: {error}") from error
-
-
-def _named_groups_only(pattern: re.Pattern[str], key: str, owner: Route) -> re.Pattern[str]:
-    if pattern.groups != len(pattern.groupindex):
-        raise RoutingError(
-            f"the filter {key}={pattern.pattern!r} of {owner} has a group without a name; a group becomes a keyword "
-            "argument of the consumer, so write (?P<name>...), or (?:...) where it is only for grouping"
-        )
-    return pattern
-
-
-def _match(pattern: re.Pattern[str], value: Any) -> re.Match[str] | None:
-    """As ``re.match``. What is no text cannot match: clients choose such values, and 1.x died of them (OB-04)."""
-    if isinstance(value, bytes):
-        try:
-            value = value.decode("ascii")
-        except UnicodeDecodeError:
-            return None
-    return pattern.match(value) if isinstance(value, str) else None
-
-
-def _import(path: str, what: str) -> Any:
-    module_path, _, name = path.rpartition(".")
-    if not module_path:
-        raise RoutingError(
-            f"the {what} {path!r} has no dot; write the module and the name in it, such as 'project.routing.{path}'"
-        )
-    try:
-        module = importlib.import_module(module_path)
-    except Exception as error:  # whatever is wrong in the user's module, say which name led to it
-        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
-        raise RoutingError(f"the {what} {path!r} cannot be imported: {kind}{error}") from error
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        close = difflib.get_close_matches(name, dir(module), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise RoutingError(
-            f"the {what} {path!r} cannot be imported: module {module_path!r} has no {name!r}{hint}"
-        ) from None
 
 
 route = Route

@@ -13,9 +13,9 @@ from routechan.app import inline_application
 from routechan.asgi import Application
 from routechan.dispatch import Dispatcher
 from routechan.inline import InlineConsumers
+from routechan.kinds import Consumer
 from routechan.layers import DEFAULT_CHANNEL_LAYER, channel_layers
 from routechan.message import Message
-from routechan.routing import Consumer
 
 from . import conf
 from .layer import ChannelLayerWrapper

@@ -12,10 +12,12 @@ PAGE = """<!doctype html>
 <title>routechan in one file</title>
 <link rel="icon" href="data:,">
 <style>
+  * { box-sizing: border-box; }
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 36rem; margin: 0 auto; padding: 1.5rem 1rem; }
   form { display: flex; gap: .5rem; }
   input { flex: 1; min-width: 0; }
-  input, button { font: inherit; padding: .5rem .8rem; min-height: 44px; }
+  input, button { font: inherit; padding: .5rem 1rem; min-height: 44px; border: 1px solid #888; border-radius: 9px; }
+  button { background: #2457c5; border-color: #2457c5; color: #fff; font-weight: 600; }
   ol { padding: 0; list-style: none; }
   li { padding: .4rem 0; border-bottom: 1px solid #8886; overflow-wrap: anywhere; }
 </style>

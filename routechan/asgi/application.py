@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from ..handover import Consumers
 from ..layers.base import BaseChannelLayer
 from . import translation
 from .http import respond, serve_http
 from .lifespan import ASGIApplication, serve_lifespan
-from .server import Consumers, Server, ServerOptions
+from .server import Server, ServerOptions
 from .translation import Scope
 from .websocket import serve_websocket
 from .writer import Receive, Send

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable
 from typing import Any
 
 from ..encoding import Content
 from ..exceptions import ChannelFull
+from ..handover import settled
 from . import translation
 from .server import Server
 from .translation import Event, ResponseReply, Scope
@@ -36,7 +36,7 @@ async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send)
     line = server.consumers.line(response)
     server.responses.add(name, response)
     watch = asyncio.create_task(_until_disconnect(receive, response))
-    handling = asyncio.ensure_future(_settled(line.handle("http.request", content)))
+    handling = asyncio.ensure_future(settled(line.handle("http.request", content)))
     try:
         try:
             await asyncio.wait_for(response.complete.wait(), server.options.http_timeout)
@@ -56,7 +56,7 @@ async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send)
         line.end_streams()
     disconnect = {"reply_channel": name, "path": path}
     if server.consumers.serves(("http.disconnect",), disconnect):
-        await _settled(line.handle("http.disconnect", disconnect))
+        await settled(line.handle("http.disconnect", disconnect))
     await line.idle()
 
 
@@ -107,11 +107,6 @@ class _Response(Writer):
     async def _finish(self) -> None:
         await self.flushed()
         self.complete.set()
-
-
-async def _settled(pending: Awaitable[None] | None) -> None:
-    if pending is not None:
-        await pending
 
 
 async def _body(receive: Receive, limit: int) -> bytes | None:

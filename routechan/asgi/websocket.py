@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable
 
 from ..encoding import Content
+from ..handover import settled
 from . import translation
 from .server import Server
 from .sockets import Socket
@@ -69,7 +70,7 @@ class _Connection:
     async def run(self, connect: Content, receive: Receive) -> None:
         socket, line = self.socket, self.line
         name, path = socket.name, socket.path
-        await _settled(line.handle("websocket.connect", connect))
+        await settled(line.handle("websocket.connect", connect))
         del connect
         order = 1
         event: Event | None = None
@@ -104,7 +105,7 @@ class _Connection:
         code = event.get("code") if event else 1006
         if socket.close_code is not None:
             code = socket.close_code
-        await _settled(
+        await settled(
             line.handle("websocket.disconnect", translation.disconnect_content(code, name, path, order))
         )
         await line.idle()
@@ -141,11 +142,6 @@ class _Connection:
                 seconds,
             )
             self.socket.deny()
-
-
-async def _settled(pending: Awaitable[None] | None) -> None:
-    if pending is not None:
-        await pending
 
 
 async def _within(seconds: float, waiting: Awaitable[None]) -> None:

@@ -18,10 +18,11 @@ from collections.abc import Callable, Collection, Coroutine
 from types import FrameType
 from typing import Any
 
-from ..dispatch import MESSAGE_RETRIES, Dispatcher, Kind, Run, kind_of
+from ..delivery import flush, flush_sync
+from ..dispatch import MESSAGE_RETRIES, Dispatcher, Run
 from ..encoding import Content
+from ..kinds import Consumer, Kind, kind_of
 from ..message import Message
-from ..routing import Consumer
 
 logger = logging.getLogger("routechan")
 
@@ -162,7 +163,7 @@ class Worker:
             if run.later and dispatcher.may_retry(run):
                 self._put_back(run)
         finally:
-            dispatcher.flush_sync(run)
+            flush_sync(run)
 
     def _perform(self, dispatcher: Dispatcher, loop: _Loop, run: Run) -> None:
         kind = kind_of(run.consumer)
@@ -177,14 +178,14 @@ class Worker:
         elif kind is Kind.STREAM:
 
             def emit() -> bool:
-                dispatcher.flush_sync(run)
+                flush_sync(run)
                 return not self._stopping
 
             dispatcher.iterate(run, work, emit)
         else:
 
             async def aemit() -> bool:
-                pending = dispatcher.flush(run)
+                pending = flush(run)
                 if pending is not None:
                     await pending
                 return not self._stopping

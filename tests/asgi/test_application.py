@@ -11,9 +11,10 @@ import pytest
 
 import routechan
 from routechan import Message, route
-from routechan.asgi import Application, Line, Outlet
+from routechan.asgi import Application
 from routechan.encoding import Content
 from routechan.exceptions import RoutingError
+from routechan.handover import Events, Outlet
 from routechan.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, SyncChannelLayer, channel_layers
 
 from ..harness import get
@@ -73,7 +74,7 @@ async def test_a_start_that_takes_time_is_waited_for(default_layer: SyncChannelL
             assert starts == ["begins", "ready"]
             return False
 
-        def line(self, outlet: Outlet) -> Line:
+        def line(self, outlet: Outlet) -> Events:
             raise NotImplementedError
 
     application = Application(Slow(), default_layer.layer)

@@ -11,8 +11,9 @@ import pytest
 
 import routechan
 from routechan import Channel, Message, route
-from routechan.asgi import Application, Line, Outlet
+from routechan.asgi import Application
 from routechan.encoding import Content
+from routechan.handover import Events, Outlet
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer
 
 from ..harness import Connection
@@ -43,7 +44,7 @@ class Consumers:
     def serves(self, channels: Iterable[str], content: Content) -> bool:
         return False
 
-    def line(self, outlet: Outlet) -> Line:
+    def line(self, outlet: Outlet) -> Events:
         raise NotImplementedError
 
 

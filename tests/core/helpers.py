@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from routechan import ChannelFull, Message
+from routechan.delivery import flush_sync
 from routechan.dispatch import Dispatcher, Run
 from routechan.routing import Router, route
 
@@ -100,7 +101,7 @@ def run_here(
     run = dispatcher.match(message(content, channel, layer))
     assert run is not None
     dispatcher.call(run)
-    dispatcher.flush_sync(run)
+    flush_sync(run)
     return run
 
 

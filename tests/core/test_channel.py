@@ -158,7 +158,7 @@ def test_content_is_kept_by_reference(default_layer: SyncChannelLayer) -> None:
 
 def test_no_capacity_error_surfaces_in_a_delayed_send(monkeypatch: pytest.MonkeyPatch) -> None:
     """CH-07: the consumer never sees that the channel is full."""
-    monkeypatch.setattr("routechan.dispatch.FULL_RETRY_TIME", 0)
+    monkeypatch.setattr("routechan.delivery.FULL_RETRY_TIME", 0)
     layer = InMemoryChannelLayer(capacity=1)
     done: list[bool] = []
 

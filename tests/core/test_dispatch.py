@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from routechan import Channel, ChannelSocketException, ConsumeLater, DenyConnection, Message, WebsocketCloseException
-from routechan.dispatch import Dispatcher, Kind, Run, kind_of
+from routechan.delivery import flush_sync
+from routechan.dispatch import Dispatcher, Run
+from routechan.kinds import Kind, kind_of
 from routechan.layers import SyncChannelLayer
 from routechan.routing import Router, route
 
@@ -76,7 +78,7 @@ def run_kind(kind: str, error: BaseException | None, channel: str, content: dict
 
         dispatcher, run = prepared(consumer, content, channel, **hooks)
         asyncio.run(dispatcher.aiterate(run, None, emit))
-    dispatcher.flush_sync(run)
+    flush_sync(run)
     return run
 
 
@@ -208,7 +210,7 @@ def test_the_result_is_ignored(
     """WK-15: whatever a plain consumer returns, it is no work to go on with."""
     dispatcher, run = prepared(lambda message: result, dict(REPLY), "websocket.receive")
     assert dispatcher.call(run) is None
-    dispatcher.flush_sync(run)
+    flush_sync(run)
     assert drain(default_layer, "websocket.send") == []
     assert caplog.records == []
 
@@ -430,7 +432,7 @@ def test_each_step_is_emitted(default_layer: SyncChannelLayer) -> None:
     seen: list[Any] = []
 
     def emit() -> bool:
-        dispatcher.flush_sync(run)
+        flush_sync(run)
         seen.extend(drain(default_layer, "websocket.send"))
         return len(seen) < 3
 

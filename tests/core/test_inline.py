@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from routechan import Channel, ChannelFull, ConsumeLater, Group, Message, WebsocketCloseException, channel_reader, route
-from routechan import inline as inline_module
+from routechan import line as line_module
 from routechan.dispatch import Dispatcher
 from routechan.encoding import Content
-from routechan.inline import InlineConsumers, Line
+from routechan.inline import InlineConsumers
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer
+from routechan.line import Line
 from routechan.routing import Router
 
 from .helpers import DEADLINE, drain, until, wait_until
@@ -385,7 +386,7 @@ async def test_consume_later_repeats_in_place(
     default_layer: SyncChannelLayer, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """WK-22, WK-24, WK-25: later events wait, so that order is kept; the mutated content travels along."""
-    monkeypatch.setattr(inline_module, "LATER_DELAY", 0.0001)
+    monkeypatch.setattr(line_module, "LATER_DELAY", 0.0001)
     outlet = Outlet()
 
     def plain(message: Message) -> None:
@@ -405,7 +406,7 @@ async def test_consume_later_repeats_in_place(
 
 async def test_the_delay_grows(default_layer: SyncChannelLayer, monkeypatch: pytest.MonkeyPatch) -> None:
     """WK-24: each repetition waits twice as long as the one before, up to a bound."""
-    monkeypatch.setattr(inline_module, "LATER_DELAY_MAX", 0.05)
+    monkeypatch.setattr(line_module, "LATER_DELAY_MAX", 0.05)
     waited: list[float] = []
     sleep = asyncio.sleep
 
@@ -428,7 +429,7 @@ async def test_consume_later_is_limited(
     default_layer: SyncChannelLayer, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """WK-10, WK-21: the last try is marked; then the event is dropped with a warning, and the next one is run."""
-    monkeypatch.setattr(inline_module, "LATER_DELAY", 0.0001)
+    monkeypatch.setattr(line_module, "LATER_DELAY", 0.0001)
     doomed: list[bool] = []
     outlet = Outlet()
 
@@ -454,7 +455,7 @@ async def test_a_stream_may_ask_for_another_try(
     default_layer: SyncChannelLayer, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """WK-19: ``ConsumeLater`` in a generator is not lost: it is run again."""
-    monkeypatch.setattr(inline_module, "LATER_DELAY", 0.0001)
+    monkeypatch.setattr(line_module, "LATER_DELAY", 0.0001)
     outlet, tries = Outlet(), []
 
     def again() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from routechan import Channel, ChannelFull, ConsumeLater, DenyConnection, Group, WebsocketCloseException
-from routechan import dispatch as dispatch_module
+from routechan import delivery as delivery_module
+from routechan.delivery import flush, flush_sync
 from routechan.dispatch import Dispatcher, Run
 from routechan.encoding import Content
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer
@@ -30,7 +31,7 @@ def matched(consumer: Any, content: Content | None = None) -> tuple[Dispatcher, 
 async def run_on_loop(consumer: Any) -> None:
     dispatcher, run = matched(consumer)
     await dispatcher.acall(run)
-    pending = dispatcher.flush(run)
+    pending = flush(run)
     if pending is not None:
         await pending
 
@@ -139,7 +140,7 @@ async def test_flush_in_order_on_the_loop() -> None:
 def test_a_full_channel_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """PM-05: every 0.2 s for 2 s, about ten times; each message has that time for itself."""
     clock = Clock()
-    monkeypatch.setattr(dispatch_module, "time", clock)
+    monkeypatch.setattr(delivery_module, "time", clock)
     layer = FullLayer(times=9)
 
     def consumer(message: Any) -> None:
@@ -153,7 +154,7 @@ def test_a_full_channel_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_channel_full_of_another_layer_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     """PM-05: what counts is the ``ChannelFull`` of the layer sent to, as its attribute says."""
-    monkeypatch.setattr(dispatch_module, "time", Clock())
+    monkeypatch.setattr(delivery_module, "time", Clock())
     layer = FullLayer(times=1, error=ForeignLayer.ChannelFull)
     run_here(lambda message: Channel("a", channel_layer=layer).send({"n": 1}))
     assert layer.calls == [("send", "a", {"n": 1})]
@@ -161,7 +162,7 @@ def test_the_channel_full_of_another_layer_is_understood(monkeypatch: pytest.Mon
 
 async def test_a_full_channel_is_tried_again_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """PM-05: the same for async consumers, without blocking the loop."""
-    monkeypatch.setattr(dispatch_module, "FULL_RETRY_INTERVAL", 0)
+    monkeypatch.setattr(delivery_module, "FULL_RETRY_INTERVAL", 0)
     layer = InMemoryChannelLayer(capacity=1)
     Channel("a", channel_layer=layer).send({"n": 0})
 
@@ -181,7 +182,7 @@ def test_what_cannot_be_delivered_is_lost_alone(
 ) -> None:
     """PM-06, PM-07, WK-27: after 2 s a full channel costs its message, logged with the target; the rest is sent."""
     clock = Clock()
-    monkeypatch.setattr(dispatch_module, "time", clock)
+    monkeypatch.setattr(delivery_module, "time", clock)
     layer = InMemoryChannelLayer(channel_capacity={"full": 1})
     Channel("full", channel_layer=layer).send({"n": 0})
 
@@ -232,10 +233,10 @@ def test_other_errors_cost_one_message_too(
 def test_settling_without_a_start_is_no_error(default_layer: SyncChannelLayer) -> None:
     """PM-10: there is no pair of signals that could be sent unpaired; flushing twice delivers once."""
     dispatcher, run = matched(lambda message: Channel("a").send({"n": 1}))
-    dispatcher.flush_sync(run)
+    flush_sync(run)
     dispatcher.call(run)
-    dispatcher.flush_sync(run)
-    dispatcher.flush_sync(run)
+    flush_sync(run)
+    flush_sync(run)
     assert drain(default_layer, "a") == [{"n": 1}]
 
 

@@ -595,7 +595,7 @@ def test_no_hook_ends_a_worker(hook: str, caplog: pytest.LogCaptureFixture) -> N
 
 def test_no_full_channel_ends_a_worker(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """WK-27, OB-01: a full target at flush time costs its message, logged; the rest is delivered."""
-    monkeypatch.setattr("routechan.dispatch.FULL_RETRY_TIME", 0)
+    monkeypatch.setattr("routechan.delivery.FULL_RETRY_TIME", 0)
 
     def consumer(message: Message) -> None:
         for name in ("full", "out"):

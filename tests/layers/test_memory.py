@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from routechan.layers import InMemoryChannelLayer, memory
+from routechan.layers import InMemoryChannelLayer, memory, store
 from routechan.layers.base import CapacityRules
 
 from .reading import contents, everything
@@ -114,7 +114,7 @@ def test_nothing_is_kept_over_a_flush() -> None:
 
 def test_statistics_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """style, habit 8: a process that uses ever new names does not grow; totals stay right."""
-    monkeypatch.setattr(memory, "COUNTED_QUEUES", 3)
+    monkeypatch.setattr(store, "COUNTED_QUEUES", 3)
     layer = InMemoryChannelLayer()
     for number in range(10):
         layer.sync.send(f"channel-{number}", {})

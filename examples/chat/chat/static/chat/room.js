@@ -43,10 +43,12 @@
     byId("nobody").hidden = names.length > 0;
   }
 
-  function complain(text) {
-    problem.textContent = text;
-    problem.hidden = !text;
+  function put(element, text) {
+    element.textContent = text;
+    element.hidden = !text;
   }
+
+  const complain = (text) => put(problem, text);
 
   const kinds = {
     connection_established(frame) {
@@ -78,10 +80,11 @@
     },
     onOpen() {
       if (waiting.length) socket.send(JSON.stringify({ messages: waiting.splice(0) }));
+      put(byId("waiting"), "");
       complain("");
     },
     onLost() {
-      online([]);
+      people.replaceChildren(); // nobody knows
     },
   });
 
@@ -93,7 +96,7 @@
       if (!said.message.trim()) return;
       if (waiting.length === 100) return complain("Too much to keep until the connection is back.");
       waiting.push(said);
-      complain(`Will be sent when the connection is back: ${waiting.length}`);
+      put(byId("waiting"), `To be sent when the connection is back: ${waiting.length}`);
     } else if (said.message.trim() && [...said.message].length > 1000) {
       return; // the server says why; keep the text, so that it can be made shorter
     }

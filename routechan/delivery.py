@@ -1,0 +1,95 @@
+"""Delivers an outbox when its consumer has ended.
+
+In order, and one by one: what cannot be delivered costs itself only, and is logged in the name of its
+consumer. A full channel is tried again for a while (PM-05).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable
+
+from .encoding import Content
+from .exceptions import ChannelFull
+from .outbox import Outbox, Sender
+
+logger = logging.getLogger("routechan")
+
+#: A full channel is tried again for so long, so often, when an outbox is flushed (PM-05); seconds.
+FULL_RETRY_TIME = 2.0
+FULL_RETRY_INTERVAL = 0.2
+
+
+def flush(outbox: Outbox) -> Awaitable[None] | None:
+    """Deliver the outbox on the event loop, in order; awaited if it cannot be done without waiting."""
+    if not outbox.entries:
+        return None
+    entries = outbox.take()
+    delivered = 0
+    for sender, content in entries:
+        try:
+            pending = sender.post(content)
+        except ChannelFull:
+            return _flush_slowly(outbox, entries[delivered:], None)
+        except Exception as error:
+            _undelivered(outbox, sender, content, error)
+            pending = None
+        if pending is not None:
+            return _flush_slowly(outbox, entries[delivered:], pending)
+        delivered += 1
+    return None
+
+
+async def _flush_slowly(
+    outbox: Outbox, entries: list[tuple[Sender, Content]], pending: Awaitable[None] | None
+) -> None:
+    for sender, content in entries:
+        deadline = time.monotonic() + FULL_RETRY_TIME
+        while True:
+            try:
+                if pending is None:
+                    pending = sender.post(content)
+                if pending is not None:
+                    await pending
+            except Exception as error:
+                if _is_full(sender, error) and time.monotonic() < deadline:
+                    pending = None
+                    await asyncio.sleep(FULL_RETRY_INTERVAL)
+                    continue
+                _undelivered(outbox, sender, content, error)
+            break
+        pending = None
+
+
+def flush_sync(outbox: Outbox) -> None:
+    """``flush`` for a worker thread or a test client, where waiting is allowed."""
+    for sender, content in outbox.take():
+        deadline = time.monotonic() + FULL_RETRY_TIME
+        while True:
+            try:
+                sender.send(content, immediately=True)
+            except Exception as error:
+                if _is_full(sender, error) and time.monotonic() < deadline:
+                    time.sleep(FULL_RETRY_INTERVAL)
+                    continue
+                _undelivered(outbox, sender, content, error)
+            break
+
+
+def _undelivered(outbox: Outbox, sender: Sender, content: Content, error: Exception) -> None:
+    """A send that cannot be delivered costs itself only; in 1.x it took the rest and the worker along (OB-01)."""
+    logger.error(
+        "%s: a message to %s could not be delivered and is lost: %s; it was %.100r",
+        outbox,
+        getattr(sender, "name", sender),
+        error,
+        content,
+    )
+
+
+def _is_full(sender: Sender, error: Exception) -> bool:
+    """A layer of another make has a ``ChannelFull`` of its own (PM-05)."""
+    layer = getattr(sender, "channel_layer", None)
+    return isinstance(error, (ChannelFull, getattr(layer, "ChannelFull", ChannelFull)))

@@ -1,0 +1,51 @@
+"""How a consumer is run: on a thread, on the event loop, or as a stream."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+Consumer = Callable[..., Any]
+
+
+class Kind(Enum):
+    """How a consumer is run."""
+
+    PLAIN = "plain"  # on a thread
+    ASYNC = "async"  # on the event loop
+    STREAM = "stream"  # a generator: iterated on a thread of its own
+    ASYNC_STREAM = "async stream"  # an async generator: iterated by a task of its own
+
+
+def kind_of(consumer: Consumer) -> Kind:
+    """How to run a consumer; decided once for each."""
+    try:
+        return _known_kind(consumer)
+    except TypeError:  # a callable that cannot be hashed
+        return _kind(consumer)
+
+
+def _kind(consumer: Consumer) -> Kind:
+    function = consumer
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not inspect.isclass(function):
+        function = type(function).__call__
+    if inspect.iscoroutinefunction(function):
+        return Kind.ASYNC
+    if inspect.isasyncgenfunction(function):
+        return Kind.ASYNC_STREAM
+    if inspect.isgeneratorfunction(function):
+        return Kind.STREAM
+    return Kind.PLAIN
+
+
+_known_kind = functools.lru_cache(maxsize=4096)(_kind)
+
+
+def goes_on(result: object) -> bool:
+    """A decorator written for plain functions returns what an ``async def`` or a generator gave it."""
+    return inspect.iscoroutine(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)
