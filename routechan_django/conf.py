@@ -17,7 +17,7 @@ from routechan.layers import BaseChannelLayer
 INLINE, WORKERS = "inline", "workers"
 
 #: Key of ``ROUTECHAN`` -> (the field of ``ServerOptions`` it sets, its types).
-_SERVER_KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
+SERVER_KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
     "ALLOWED_ORIGINS": ("allowed_origins", (list, tuple)),
     "SUBPROTOCOLS": ("subprotocols", (list, tuple)),
     "HANDSHAKE_TIMEOUT": ("handshake_timeout", (int, float)),
@@ -25,8 +25,8 @@ _SERVER_KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
     "HTTP_TIMEOUT": ("http_timeout", (int, float)),
     "BODY_LIMIT": ("body_limit", (int,)),
 }
-_THREADS = "THREADS"
-_LAYER_KEYS = ("BACKEND", "CONFIG", "ROUTING", "CONSUMERS", "TEST_CONFIG")
+THREADS = "THREADS"
+LAYER_KEYS = ("BACKEND", "CONFIG", "ROUTING", "CONSUMERS", "TEST_CONFIG")
 
 
 def layer_aliases() -> list[str]:
@@ -45,10 +45,10 @@ def layer_config(alias: str) -> Mapping[str, Any] | None:
     if not isinstance(config, Mapping):
         raise InvalidChannelLayerError(f"{where} is a dict with BACKEND and ROUTING, not {config!r:.100}")
     for key in config:
-        if key not in _LAYER_KEYS:
+        if key not in LAYER_KEYS:
             raise InvalidChannelLayerError(
-                f"{where} has the unknown key {key!r}{_did_you_mean(key, _LAYER_KEYS)}; "
-                f"expected {', '.join(_LAYER_KEYS)}, and the backend's own options inside CONFIG"
+                f"{where} has the unknown key {key!r}{_did_you_mean(key, LAYER_KEYS)}; "
+                f"expected {', '.join(LAYER_KEYS)}, and the backend's own options inside CONFIG"
             )
     if "BACKEND" not in config:
         raise InvalidChannelLayerError(
@@ -103,7 +103,7 @@ def server_options() -> ServerOptions:
         "allowed_origins": _allowed_hosts(),
         "subprotocols": getattr(settings, "CHANNELS_WS_PROTOCOLS", None) or (),
     }
-    for key, (field, kinds) in _SERVER_KEYS.items():
+    for key, (field, kinds) in SERVER_KEYS.items():
         if key in given:
             value = given[key]
             if not isinstance(value, kinds) or isinstance(value, bool):
@@ -115,7 +115,7 @@ def server_options() -> ServerOptions:
 
 def thread_limit() -> int:
     """``ROUTECHAN["THREADS"]``: how many plain consumers run side by side."""
-    threads = _routechan().get(_THREADS, 32)
+    threads = _routechan().get(THREADS, 32)
     if not isinstance(threads, int) or threads < 1:
         raise ImproperlyConfigured(f"ROUTECHAN['THREADS'] is {threads!r}; expected an int of at least 1")
     return threads
@@ -132,7 +132,7 @@ def _routechan() -> Mapping[str, Any]:
     given = getattr(settings, "ROUTECHAN", None) or {}
     if not isinstance(given, Mapping):
         raise ImproperlyConfigured(f"ROUTECHAN is a dict of settings, not {given!r:.100}")
-    known = [*_SERVER_KEYS, _THREADS]
+    known = [*SERVER_KEYS, THREADS]
     for key in given:
         if key not in known:
             raise ImproperlyConfigured(
