@@ -50,7 +50,11 @@ class ServerProcess:
         return "".join(self.lines)
 
     def __enter__(self) -> ServerProcess:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
