@@ -24,9 +24,10 @@ FULL_RETRY_INTERVAL = 0.2
 
 def flush(outbox: Outbox) -> Awaitable[None] | None:
     """Deliver the outbox on the event loop, in order; awaited if it cannot be done without waiting."""
-    if not outbox.entries:
+    entries = outbox.entries
+    if not entries:
         return None
-    entries = outbox.take()
+    outbox.entries = []
     delivered = 0
     for sender, content in entries:
         try:

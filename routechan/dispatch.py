@@ -84,7 +84,8 @@ class Dispatcher:
             return None
         if "__retries__" in message.content and message.content["__retries__"] == self.retries:
             message.__dict__["__doomed__"] = True  # the last try (WK-10)
-        return Run(message, *matched)
+        consumer, kwargs = matched
+        return Run(message, consumer, kwargs)
 
     # Run
 
