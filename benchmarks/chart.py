@@ -8,8 +8,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-from matplotlib import pyplot  # noqa: E402
-from results import BARE, Benchmark  # noqa: E402
+from matplotlib import pyplot
+from results import BARE, Benchmark
 
 COLOURS = {BARE: "#9aa5b1", "sync": "#2b6cb0", "async": "#2f855a", "channels4": "#b7791f"}
 GOAL = "#c53030"

@@ -12,10 +12,24 @@ from pathlib import Path
 from types import TracebackType
 
 HERE = Path(__file__).resolve().parent
-COMMAND = (
-    "-m uvicorn --host 127.0.0.1 --port 0 --ws websockets-sansio --ws-per-message-deflate false "
-    "--loop uvloop --http httptools --no-access-log --no-use-colors"
-).split()
+COMMAND = [
+    "-m",
+    "uvicorn",
+    "--host",
+    "127.0.0.1",
+    "--port",
+    "0",
+    "--ws",
+    "websockets-sansio",
+    "--ws-per-message-deflate",
+    "false",
+    "--loop",
+    "uvloop",
+    "--http",
+    "httptools",
+    "--no-access-log",
+    "--no-use-colors",
+]
 STARTED = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
 
 

@@ -28,24 +28,20 @@ def flush(outbox: Outbox) -> Awaitable[None] | None:
     if not entries:
         return None
     outbox.entries = []
-    delivered = 0
-    for sender, content in entries:
+    for index, (sender, content) in enumerate(entries):
         try:
             pending = sender.post(content)
         except ChannelFull:
-            return _flush_slowly(outbox, entries[delivered:], None)
+            return _flush_slowly(outbox, entries[index:], None)
         except Exception as error:
             _undelivered(outbox, sender, content, error)
             pending = None
         if pending is not None:
-            return _flush_slowly(outbox, entries[delivered:], pending)
-        delivered += 1
+            return _flush_slowly(outbox, entries[index:], pending)
     return None
 
 
-async def _flush_slowly(
-    outbox: Outbox, entries: list[tuple[Sender, Content]], pending: Awaitable[None] | None
-) -> None:
+async def _flush_slowly(outbox: Outbox, entries: list[tuple[Sender, Content]], pending: Awaitable[None] | None) -> None:
     for sender, content in entries:
         deadline = time.monotonic() + FULL_RETRY_TIME
         while True:

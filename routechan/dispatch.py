@@ -207,7 +207,8 @@ class Dispatcher:
         reply_channel = run.message.reply_channel
         if not isinstance(item, dict):
             raise TypeError(
-                f"a streaming consumer yields dicts for its reply channel, such as {{'text': 'hello'}}, not {item!r:.100}"
+                "a streaming consumer yields dicts for its reply channel, such as {'text': 'hello'}, "
+                f"not {item!r:.100}"
             )
         if reply_channel is None:
             raise TypeError("a streaming consumer needs a message with a reply channel to yield to")
@@ -264,9 +265,7 @@ class Dispatcher:
         content["__retries__"] = tried + 1 if isinstance(tried, int) else 1
         if content["__retries__"] <= self.retries:
             return True
-        logger.warning(
-            "%s asked for another try %d times; the message is dropped: %.100r", run, self.retries, content
-        )
+        logger.warning("%s asked for another try %d times; the message is dropped: %.100r", run, self.retries, content)
         return False
 
 

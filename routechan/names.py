@@ -29,8 +29,7 @@ def check_channel_name(name: object) -> str:
         raise InvalidName(f"a channel name has at most {MAX_LENGTH} characters, not {len(name)}: {name!r}")
     if _channel(name) is None or name.endswith("?"):
         raise InvalidName(
-            f"a channel name holds {_ALLOWED}, and at most one '!' or '?' "
-            f"(a '?' not at the end), not {name!r}"
+            f"a channel name holds {_ALLOWED}, and at most one '!' or '?' (a '?' not at the end), not {name!r}"
         )
     return name
 

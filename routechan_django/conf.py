@@ -52,7 +52,7 @@ def layer_config(alias: str) -> Mapping[str, Any] | None:
             )
     if "BACKEND" not in config:
         raise InvalidChannelLayerError(
-            f"{where} has no BACKEND; write \"BACKEND\": \"routechan.layers.InMemoryChannelLayer\""
+            f'{where} has no BACKEND; write "BACKEND": "routechan.layers.InMemoryChannelLayer"'
         )
     backend_class(alias, config)
     if "ROUTING" not in config:

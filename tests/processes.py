@@ -36,8 +36,9 @@ class ServerProcess:
         self.port = port
         self.cwd = cwd
         paths = [str(cwd), str(ROOT)]
+        # The settings of the tests are not those of the project that is served.
         self.environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONUNBUFFERED": "1",
             **(environment or {}),
@@ -97,7 +98,7 @@ class ServerProcess:
         return True
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        """Poll ``condition()`` until it is true; fails with the output after ``PATIENCE``, or when the process ended."""
+        """Poll ``condition()`` until it is true; fails with the output after ``PATIENCE``, or when the process ends."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if condition():

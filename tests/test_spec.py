@@ -16,7 +16,17 @@ BEHAVIOURS = [("CH", 8), ("GR", 8), ("MS", 8), ("PM", 15), ("RT", 36), ("WK", 37
 ITEMS = [*range(1, 45), *range(121, 132), *range(142, 163)]
 
 #: The sections of the layer and server specification, at their second level.
-SECTIONS = ["1.1", "1.2", "1.3", "1.4", *(f"2.{n}" for n in range(1, 9)), *(f"6.{n}" for n in range(2, 16)), "7.1", "7.2", "7.4"]
+SECTIONS = [
+    "1.1",
+    "1.2",
+    "1.3",
+    "1.4",
+    *(f"2.{n}" for n in range(1, 9)),
+    *(f"6.{n}" for n in range(2, 16)),
+    "7.1",
+    "7.2",
+    "7.4",
+]
 
 
 def written() -> str:

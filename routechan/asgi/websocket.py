@@ -82,9 +82,7 @@ class _Connection:
                 if event["type"] != "websocket.receive":
                     break
                 if not socket.closed:  # else a frame that crossed our close
-                    pending = line.handle(
-                        "websocket.receive", translation.receive_content(event, name, path, order)
-                    )
+                    pending = line.handle("websocket.receive", translation.receive_content(event, name, path, order))
                     order += 1
                     if pending is not None:
                         await pending
@@ -105,9 +103,7 @@ class _Connection:
         code = event.get("code") if event else 1006
         if socket.close_code is not None:
             code = socket.close_code
-        await settled(
-            line.handle("websocket.disconnect", translation.disconnect_content(code, name, path, order))
-        )
+        await settled(line.handle("websocket.disconnect", translation.disconnect_content(code, name, path, order)))
         await line.idle()
         if event is None:
             await _within(CLOSE_TIME, socket.flushed())

@@ -166,9 +166,7 @@ class SyncChannelLayer(_Layer, ABC):
         A process-specific name is given up to and including its ``!``.
         """
 
-    def receive_many(
-        self, channels: Iterable[str], block: bool = False
-    ) -> tuple[str, Content] | tuple[None, None]:
+    def receive_many(self, channels: Iterable[str], block: bool = False) -> tuple[str, Content] | tuple[None, None]:
         """The older name of ``receive``, which 1.x workers call."""
         return self.receive(channels, block)
 

@@ -27,7 +27,7 @@ class Stored(NamedTuple):
 class Waiter:
     """Somebody waiting for one message. Lifetime: one ``receive`` call."""
 
-    __slots__ = ("accepts", "queues", "item", "wake")
+    __slots__ = ("accepts", "item", "queues", "wake")
 
     def __init__(self, queues: list[str], accepts: str | None, wake: Callable[[], object]) -> None:
         self.queues = queues
@@ -39,9 +39,7 @@ class Waiter:
 class Store:
     """The channels and groups both faces share. Lifetime: layer. Every method takes the lock."""
 
-    def __init__(
-        self, expiry: float, group_expiry: float, rules: CapacityRules, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, expiry: float, group_expiry: float, rules: CapacityRules, clock: Callable[[], float]) -> None:
         self.expiry = expiry
         self.group_expiry = group_expiry
         self.rules = rules

@@ -120,6 +120,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's database after ``manage.py migrate``."""
     path = tmp_path_factory.mktemp("migrated") / "demo.sqlite3"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DEMO_DATABASE": str(path)}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)  # that of the tests
     subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=CHAT, env=environment, check=True)
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT username FROM auth_user ORDER BY username").fetchall() == [("alice",), ("bob",)]

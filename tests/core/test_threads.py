@@ -32,11 +32,7 @@ async def pool() -> AsyncIterator[Threads]:
 
 def alive() -> list[threading.Thread]:
     """The threads of this test's pool; an application in another test may have left one that is idle."""
-    return [
-        thread
-        for thread in threading.enumerate()
-        if thread.name.startswith("routechan-") and thread not in others
-    ]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("routechan-") and thread not in others]
 
 
 class Results:

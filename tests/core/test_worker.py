@@ -12,7 +12,7 @@ import textwrap
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -464,7 +464,7 @@ def test_a_full_channel_is_tried_ten_times(monkeypatch: pytest.MonkeyPatch, capl
 
     class Full(ForeignLayer):
         router = Router([route("a", consumer)])
-        waiting = [("a", {"n": 1})]
+        waiting: ClassVar[list[Any]] = [("a", {"n": 1})]
 
         def receive_many(self, channels: Any, block: bool = False) -> Any:
             return self.waiting.pop()

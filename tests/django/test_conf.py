@@ -94,9 +94,13 @@ def test_every_server_setting() -> None:
 )
 def test_mistakes_in_routechan(given: Any, text: str) -> None:
     """A wrong key or value of ROUTECHAN is named, with what was expected."""
-    with override_settings(ROUTECHAN=given), pytest.raises(ImproperlyConfigured, match=text):
+
+    def read() -> None:
         conf.server_options()
         conf.thread_limit()
+
+    with override_settings(ROUTECHAN=given), pytest.raises(ImproperlyConfigured, match=text):
+        read()
 
 
 @override_settings(DEBUG=True, ALLOWED_HOSTS=[])

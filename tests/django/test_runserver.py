@@ -128,7 +128,7 @@ def test_new_code_after_a_change(project: Project, tmp_path: Path) -> None:
     ("path", "text"),
     [
         ("tests.django.nowhere.application", "cannot be imported: No module named 'tests.django.nowhere'"),
-        ("tests.django.urls.application", "cannot be imported: .*does not define a \"application\""),
+        ("tests.django.urls.application", 'cannot be imported: .*does not define a "application"'),
         ("tests.django.urls", "which is a module and no ASGI application"),
     ],
 )

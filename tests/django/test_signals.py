@@ -88,9 +88,7 @@ async def test_around_an_async_consumer(layer: ChannelLayerWrapper, seen: Seen) 
     assert [call[0] for call in seen if call[1] == threading.get_ident()][:2] == ["started", "finished"]
 
 
-async def test_a_failure_is_a_signal(
-    layer: ChannelLayerWrapper, seen: Seen, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_failure_is_a_signal(layer: ChannelLayerWrapper, seen: Seen, caplog: pytest.LogCaptureFixture) -> None:
     """``consumer_failed`` carries message, consumer and exception; the socket goes on (WK-20)."""
 
     def consumer(message: Any) -> None:
@@ -116,9 +114,7 @@ def test_worker_signals_can_be_connected_to() -> None:
     assert isinstance(worker_process_ready, Signal)
 
 
-async def test_connections_of_a_plain_consumer(
-    layer: ChannelLayerWrapper, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_connections_of_a_plain_consumer(layer: ChannelLayerWrapper, monkeypatch: pytest.MonkeyPatch) -> None:
     """SG-05: old connections are closed before and after a consumer, in its thread, where they are open."""
     order: list[tuple[str, int]] = []
     monkeypatch.setattr(connections, "close_old_connections", lambda: order.append(("close", threading.get_ident())))
@@ -136,9 +132,7 @@ async def test_connections_of_a_plain_consumer(
         assert len({thread for _, thread in order}) == 1
 
 
-async def test_connections_of_an_async_consumer(
-    layer: ChannelLayerWrapper, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_connections_of_an_async_consumer(layer: ChannelLayerWrapper, monkeypatch: pytest.MonkeyPatch) -> None:
     """SG-05: async code has its connections in asgiref's thread; they are looked at there, soon and not per message."""
     closed: list[int] = []
     done = asyncio.Event()

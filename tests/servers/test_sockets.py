@@ -92,7 +92,9 @@ async def test_subprotocol(server: ServerProcess) -> None:
         assert socket.subprotocol == "xml"
 
 
-@pytest.mark.parametrize(("path", "text", "code"), [("/close/", "", 1000), ("/close/", "4001", 4001), ("/raise/", "4003", 4003)])
+@pytest.mark.parametrize(
+    ("path", "text", "code"), [("/close/", "", 1000), ("/close/", "4001", 4001), ("/raise/", "4003", 4003)]
+)
 async def test_closing(server: ServerProcess, path: str, text: str, code: int) -> None:
     """6.9: ``close`` True is 1000, a number is the code; ``WebsocketCloseException`` does the same (EX-09)."""
     async with connect(url(server, path)) as socket:

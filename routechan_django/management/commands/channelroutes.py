@@ -54,7 +54,7 @@ class Command(BaseCommand):
             return
         widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
         for row in [heads, ["-" * width for width in widths], *rows]:
-            self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+            self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _rows(routes: Sequence[RouteLike], prefix: str) -> Iterator[list[str]]:

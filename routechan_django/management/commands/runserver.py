@@ -52,9 +52,10 @@ class Command(DjangoCommand):
         self.check_migrations()
         application = self.get_application(**options)
         host = self.addr.strip("[]")
+        quit_key = "CTRL-BREAK" if sys.platform == "win32" else "CONTROL-C"
         self.stdout.write(
             f"Serving HTTP and WebSockets at {self.protocol}://{self.addr}:{self.port}/ with settings "
-            f"{settings.SETTINGS_MODULE!r}\nQuit the server with {'CTRL-BREAK' if sys.platform == 'win32' else 'CONTROL-C'}."
+            f"{settings.SETTINGS_MODULE!r}\nQuit the server with {quit_key}."
         )
         server = uvicorn.Server(
             uvicorn.Config(
