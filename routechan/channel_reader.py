@@ -15,6 +15,9 @@ logger = logging.getLogger("routechan")
 #: Seconds to wait after the layer failed to give a message.
 FAULT_DELAY = 1.0
 
+#: Seconds that ``stop`` waits for the consumers that are running.
+STOP_TIME = 10.0
+
 Consume = Callable[[str, Content], Awaitable[None]]
 
 
@@ -39,14 +42,30 @@ class ChannelReader:
         self._readers = [asyncio.create_task(self._read(name)) for name in names]
 
     async def stop(self) -> None:
-        """Take no more messages, and wait for those that are being consumed."""
+        """Take no more messages, and wait for those that are being consumed, ``STOP_TIME`` at most."""
         for task in self._readers:
             task.cancel()
         if self._readers:
             await asyncio.wait(self._readers)
-        if self._running:
-            await asyncio.wait(self._running)
         self._readers = []
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=STOP_TIME)
+            if late:
+                await self._cancel(late)
+
+    async def _cancel(self, late: set[asyncio.Task[None]]) -> None:
+        lost = sum(map(len, self._behind.values()))
+        for behind in self._behind.values():
+            behind.clear()
+        logger.warning(
+            "%d consumers did not end within %g s and are cancelled; %d messages behind them are lost",
+            len(late),
+            STOP_TIME,
+            lost,
+        )
+        for task in late:
+            task.cancel()
+        await asyncio.wait(late)
 
     async def _read(self, channel: str) -> None:
         while True:

@@ -21,8 +21,9 @@ from .patterns import Patterns, compile_pattern, match_pattern, named_groups_onl
 Match = tuple[Consumer, dict[str, Any]]
 
 
-#: For how many paths a router remembers its answers.
+#: For how many paths a router remembers its answers, and how long these may be: clients choose them.
 KNOWN_PATHS = 4096
+KNOWN_LENGTH = 256
 
 
 @runtime_checkable
@@ -173,6 +174,8 @@ class Router:
         except KeyError:
             pass
         except TypeError:  # no path one could look up
+            return _first_match(entries, message)
+        if isinstance(key[1], str) and len(key[1]) > KNOWN_LENGTH:
             return _first_match(entries, message)
         if len(self._known) >= KNOWN_PATHS:
             self._known.clear()

@@ -99,6 +99,7 @@ class Threads:
         """Let the threads end when they are idle; work already submitted is still run."""
         with self._lock:
             self._stopped = True
+            self._awake += len(self._parked)
             for parking in self._parked:
                 parking.leave()
             self._parked.clear()
@@ -109,9 +110,9 @@ class Threads:
             self._awake += 1
             self._parked.pop().leave()
         elif self._count < self.limit:
+            threading.Thread(target=self._serve, name=f"routechan-{self._count + 1}", daemon=True).start()
             self._awake += 1
             self._count += 1
-            threading.Thread(target=self._serve, name=f"routechan-{self._count}", daemon=True).start()
 
     def _serve(self) -> None:
         parking = _Parking()

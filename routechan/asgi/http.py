@@ -41,7 +41,7 @@ async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send)
         try:
             await asyncio.wait_for(response.complete.wait(), server.options.http_timeout)
         except asyncio.TimeoutError:
-            logger.warning("%s was not answered within %g s", path, server.options.http_timeout)
+            logger.warning("%r was not answered within %g s", path, server.options.http_timeout)
             if not response.started:
                 response.closed = True
                 await respond(send, 503, "The server did not answer in time.")

@@ -146,7 +146,7 @@ class Socket(Writer):
         self._end({"type": "websocket.close", "code": 1000}, 1006)
 
     def _deny(self) -> None:
-        logger.info("WebSocket %s is refused by its consumer", self.path)
+        logger.info("WebSocket %r is refused by its consumer", self.path)
         self.deny()
 
     def lost(self) -> None:
@@ -170,7 +170,7 @@ class Socket(Writer):
     def _overflow(self) -> None:
         dropped = self.drop() + 1
         logger.warning(
-            "The client of %s (%s) does not read: %d messages to it are dropped and it is closed with 1013",
+            "The client of %s (%r) does not read: %d messages to it are dropped and it is closed with 1013",
             self.name,
             self.path,
             dropped,
@@ -182,7 +182,7 @@ class Socket(Writer):
             self._end({"type": "websocket.close", "code": code}, code)
         else:
             logger.error(
-                "%s (%s) was to be closed with %d, which may not travel in a close frame; it stays open. "
+                "%s (%r) was to be closed with %d, which may not travel in a close frame; it stays open. "
                 "Use True, 1000 to 1014 (but not 1004, 1005, 1006), or 3000 to 4999",
                 self.name,
                 self.path,

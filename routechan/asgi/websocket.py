@@ -29,7 +29,7 @@ async def serve_websocket(server: Server, scope: Scope, receive: Receive, send: 
     content = translation.connect_content(scope, name)
     refusal = server.refusal(content)
     if refusal is not None:
-        logger.warning("WebSocket %s is refused: %s", content["path"], refusal)
+        logger.warning("WebSocket %r is refused: %s", content["path"], refusal)
         await send({"type": "websocket.close", "code": 1000})
         return
     connection = _Connection(server, name, content["path"], scope, send)
@@ -132,7 +132,7 @@ class _Connection:
         self._timer = None
         if not self.socket.accepted and not self.socket.closed:
             logger.warning(
-                "WebSocket %s was not accepted within %g s and is refused; "
+                "WebSocket %r was not accepted within %g s and is refused; "
                 'the websocket.connect consumer has to send {"accept": True}',
                 self.socket.path,
                 seconds,

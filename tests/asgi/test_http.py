@@ -316,7 +316,7 @@ async def test_a_request_that_is_not_answered_in_time(
             go_on.set()
             hang.set()
         await request.over()
-    assert logged(caplog) == ["/slow/ was not answered within 0.05 s"]
+    assert logged(caplog) == ["'/slow/' was not answered within 0.05 s"]
 
 
 async def test_a_response_that_stops_midway(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
@@ -326,7 +326,7 @@ async def test_a_response_that_stops_midway(serve: Serve, caplog: pytest.LogCapt
         request.body()
         await request.over()
         assert [event["type"] for event in request.events()] == ["http.response.start", "http.response.body"]
-    assert logged(caplog) == ["/ was not answered within 0.05 s"]
+    assert logged(caplog) == ["'/' was not answered within 0.05 s"]
 
 
 async def test_a_reply_after_the_timeout(serve: Serve) -> None:

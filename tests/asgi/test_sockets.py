@@ -148,7 +148,7 @@ async def test_a_code_that_may_not_travel(
     assert client.got == [ACCEPT, text("a")]
     assert not client.socket.closed
     [line] = logged(caplog)
-    assert f"(/chat/) was to be closed with {code}, which may not travel in a close frame; it stays open" in line
+    assert f"('/chat/') was to be closed with {code}, which may not travel in a close frame; it stays open" in line
     client.socket.deliver({"close": 4000})
     assert client.got[2:] == [close(4000)]
 
@@ -250,7 +250,7 @@ async def test_a_client_that_does_not_read_is_closed_with_1013(caplog: pytest.Lo
     assert client.ended == [False]  # its answer is not worth waiting for
     await asyncio.wait_for(writable, 1)
     assert logged(caplog) == [
-        "The client of websocket.send.abc!def (/chat/) does not read: 4 messages to it are dropped "
+        "The client of websocket.send.abc!def ('/chat/') does not read: 4 messages to it are dropped "
         "and it is closed with 1013"
     ]
     client.reads.set()

@@ -168,7 +168,7 @@ async def test_a_socket_no_route_could_serve_is_refused(serve: Serve, caplog: py
         await client.over()
     assert log.seen == []
     assert logged(caplog) == [
-        "WebSocket /other/ is refused: no route for websocket.connect, websocket.receive, websocket.disconnect "
+        "WebSocket '/other/' is refused: no route for websocket.connect, websocket.receive, websocket.disconnect "
         "matches this path"
     ]
 
@@ -208,7 +208,7 @@ async def test_a_foreign_origin_is_refused(serve: Serve, caplog: pytest.LogCaptu
         await client.over()
     assert log.seen == []
     [line] = logged(caplog)
-    assert line.startswith("WebSocket /chat/ is refused: the page's origin 'http://evil.com' is not this host")
+    assert line.startswith("WebSocket '/chat/' is refused: the page's origin 'http://evil.com' is not this host")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ async def test_a_socket_never_accepted_is_refused(serve: Serve, caplog: pytest.L
     assert log.orders() == [("connect", 0), ("disconnect", 1)]
     assert log.last["code"] == 1006
     assert logged(caplog) == [
-        "WebSocket /chat/ was not accepted within 0.02 s and is refused; "
+        "WebSocket '/chat/' was not accepted within 0.02 s and is refused; "
         'the websocket.connect consumer has to send {"accept": True}'
     ]
 

@@ -909,6 +909,25 @@ async def test_a_layer_in_trouble_is_read_again(
     assert caplog.text.count("Reading channel x failed; trying again") == 2
 
 
+async def test_stop_does_not_wait_for_ever(
+    default_layer: SyncChannelLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer of a channel that never ends is cancelled after a while, and what waits behind it is counted."""
+    monkeypatch.setattr(channel_reader, "STOP_TIME", 0.01)
+    begun = asyncio.Event()
+
+    async def consumer(message: Message) -> None:
+        begun.set()
+        await asyncio.sleep(DEADLINE)
+
+    async with started(default_layer, route("x", consumer)):
+        for number in range(3):
+            Channel("x").send({"n": number, "reply_channel": "r"})
+        await begun.wait()
+        await until(lambda: default_layer.channel_statistics("x")["messages_pending"] == 0)
+    assert "1 consumers did not end within 0.01 s and are cancelled; 2 messages behind them are lost" in caplog.text
+
+
 async def test_stop_waits_for_what_was_taken(default_layer: SyncChannelLayer) -> None:
     """A message that is being consumed is finished; what still waits stays in the layer."""
     begun, seen = asyncio.Event(), []

@@ -253,3 +253,13 @@ async def test_many_functions_from_many_rounds(pool: Threads) -> None:
             await asyncio.sleep(0)
     told = await results.reach(3000)
     assert sorted(told) == [(number, -number) for number in range(3000)]
+
+
+async def test_work_after_stop_is_still_run(pool: Threads) -> None:
+    """``stop`` ends idle threads; an event that comes late is run all the same."""
+    results = Results()
+    pool.submit(lambda argument: argument, 1, results.done)
+    await results.reach(1)
+    pool.stop()
+    pool.submit(lambda argument: argument, 2, results.done)
+    assert await results.reach(2) == [(1, 1), (2, 2)]

@@ -115,7 +115,7 @@ names = st.binary(max_size=20)
 headers = st.lists(st.tuples(names, st.binary(max_size=30)), max_size=8)
 scopes = st.fixed_dictionaries(
     {
-        "path": st.one_of(st.text(max_size=30).map("/".__add__), st.sampled_from(["/number/", "/odd/", ""])),
+        "path": st.one_of(st.text(max_size=30).map("/".__add__), st.sampled_from(["/number/", "/odd/", "", "/a\nb"])),
         "headers": st.one_of(
             headers,
             st.builds(lambda value: [(b"origin", value), (b"host", b"here")], st.binary(max_size=30)),
@@ -146,6 +146,7 @@ def test_handshakes(scope: dict[str, Any]) -> None:
     texts = logged(run)
     assert outcome in ("websocket.accept", "websocket.close")
     assert len(texts) == (outcome == "websocket.close")
+    assert not any("\n" in text or "\r" in text for text in texts), "a client wrote lines of its own into the log"
 
 
 @FUZZ
