@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -48,6 +49,10 @@ def _check_layer(alias: str) -> list[CheckMessage]:
     if config is None:
         return [Error(f"{where} is None.", hint="Give it a BACKEND and a ROUTING, or remove it.", id="routechan.E001")]
     messages: list[CheckMessage] = []
+    try:
+        conf.make_backend(alias, config)
+    except InvalidChannelLayerError as error:
+        messages.append(Error(str(error), id="routechan.E001"))
     if config.get("CONSUMERS") == conf.WORKERS and not conf.backend_class(alias, config).crosses_processes:
         messages.append(
             Error(
@@ -62,17 +67,19 @@ def _check_layer(alias: str) -> list[CheckMessage]:
         messages.append(Error(f"{where}['ROUTING']: {error}", id="routechan.E002"))
     else:
         for route in routes:
-            messages += _check_route(route, where, inside=False)
+            messages += _check_route(route, where, inside=False, given=set())
     return messages
 
 
-def _check_route(route: RouteLike, where: str, inside: bool) -> list[CheckMessage]:
+def _check_route(route: RouteLike, where: str, inside: bool, given: set[str]) -> list[CheckMessage]:
+    """``inside``: below an include that cuts the path. ``given``: the named groups of the includes above."""
     messages: list[CheckMessage] = []
     if isinstance(route, Include):
+        given = given.union(*(pattern.groupindex for pattern in route.prefixes.values()))
         if "path" in route.prefixes and not inside:
             messages += _check_path(route.prefixes["path"], route, where)
         for entry in route.routing:
-            messages += _check_route(entry, where, inside or "path" in route.prefixes)
+            messages += _check_route(entry, where, inside or "path" in route.prefixes, given)
         return messages
     if not isinstance(route, Route):
         return messages
@@ -87,7 +94,30 @@ def _check_route(route: RouteLike, where: str, inside: bool) -> list[CheckMessag
             )
     if "path" in route.filters and not inside:
         messages += _check_path(route.filters["path"], route, where)
-    return messages
+    return messages + _check_arguments(route, where, given.union(*(p.groupindex for p in route.filters.values())))
+
+
+def _check_arguments(route: Route, where: str, names: set[str]) -> list[CheckMessage]:
+    try:
+        signature = inspect.signature(route.consumer)
+    except (TypeError, ValueError):  # built-ins and the like do not tell
+        return []
+    try:
+        signature.bind(None, **dict.fromkeys(names))
+    except TypeError as error:
+        arguments = ", ".join(["message", *sorted(names)])
+        return [
+            Warning(
+                f"{where}['ROUTING']: {route}: the consumer cannot be called with what its route gives it: {error}.",
+                hint=f"Named groups of the patterns are arguments: write def {_name(route.consumer)}({arguments}).",
+                id="routechan.W005",
+            )
+        ]
+    return []
+
+
+def _name(consumer: object) -> str:
+    return getattr(consumer, "__name__", "consumer")
 
 
 def _check_path(pattern: re.Pattern[str], route: RouteLike, where: str) -> list[CheckMessage]:

@@ -146,9 +146,10 @@ def socket_reply(content: Content) -> SocketReply:
 def _data(text: object, data: object) -> Event | None:
     """Empty data does not count (DM-03)."""
     if text is not None and not isinstance(text, str):
-        raise InvalidContent(f"'text' is a str, not {type(text).__name__}; for objects send json.dumps(...)")
+        hint = "for bytes use 'bytes'" if isinstance(text, (bytes, bytearray)) else "for objects send json.dumps(...)"
+        raise InvalidContent(f"'text' has to be a str, not {type(text).__name__}; {hint}")
     if data is not None and not isinstance(data, (bytes, bytearray, memoryview)):
-        raise InvalidContent(f"'bytes' is bytes, not {type(data).__name__}; for a str use 'text'")
+        raise InvalidContent(f"'bytes' has to be bytes, not {type(data).__name__}; for a str use 'text'")
     if text and data:
         raise InvalidContent("a reply has 'text' or 'bytes', not both; send two messages")
     if text:
@@ -178,7 +179,7 @@ def response_reply(content: Content) -> ResponseReply:
         raise InvalidContent(f"'status' is an int such as 200, not {status!r}")
     body = content.get("content") or b""
     if not isinstance(body, (bytes, bytearray, memoryview)):
-        raise InvalidContent(f"'content' is bytes, not {type(body).__name__}; encode text before sending it")
+        raise InvalidContent(f"'content' has to be bytes, not {type(body).__name__}; encode text before sending it")
     return ResponseReply(status, _response_headers(content), bytes(body), bool(content.get("more_content")))
 
 

@@ -414,7 +414,7 @@ async def test_no_route_for_the_disconnect_is_no_error(serve: Serve, caplog: pyt
     ("bad", "text"),
     [
         ({"content": b"no status"}, "the first message of a response has a 'status'"),
-        ({"status": 200, "content": "text"}, "'content' is bytes, not str"),
+        ({"status": 200, "content": "text"}, "'content' has to be bytes, not str"),
         ({"status": "200"}, "'status' is an int such as 200"),
     ],
 )

@@ -103,6 +103,27 @@ def test_a_path_inside_an_include_needs_no_slash() -> None:
     assert found([include([route("websocket.receive", consumer, path=r"^chat/")], path=r"^/")]) == []
 
 
+def test_an_option_the_backend_does_not_know() -> None:
+    """A misspelt option in CONFIG is found here, not by the first socket."""
+    ((code, text, _),) = found([], CONFIG={"capcity": 5})
+    assert code == "routechan.E001"
+    assert "CHANNEL_LAYERS['default']['CONFIG'] is {'capcity': 5}" in text
+
+
+def without_room(message: Any) -> None:
+    """A consumer that takes no named group."""
+
+
+def test_a_consumer_that_does_not_take_what_its_route_gives() -> None:
+    """A named group, of the route or of an include above it, that the consumer has no argument for."""
+    below = include([route("websocket.receive", without_room)], path=r"^/(?P<room>\w+)/")
+    for routing in ([route("websocket.receive", without_room, path=r"^/(?P<room>\w+)/$")], [below]):
+        ((code, text, hint),) = found(routing)
+        assert code == "routechan.W005"
+        assert "unexpected keyword argument 'room'" in text
+        assert "write def without_room(message, room)" in hint
+
+
 def test_a_missing_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an ASGI server the hint says how to install one."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

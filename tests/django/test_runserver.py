@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 import textwrap
 import urllib.error
 import urllib.request
@@ -9,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import override_settings
 from websockets.exceptions import WebSocketException
@@ -139,6 +142,29 @@ def test_an_application_that_is_none(path: str, text: str) -> None:
         pytest.raises(CommandError, match=rf"ASGI_APPLICATION is '{path}'.*{text}.*project.asgi.application"),
     ):
         Command().get_application()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--noreload",)])
+def test_a_port_in_use(project: Project, options: tuple[str, ...]) -> None:
+    """The command ends and says what to do, with the reloader too."""
+    server = project(*options)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", server.port))
+        taken.listen()
+        done = subprocess.run(
+            server.arguments, cwd=server.cwd, env=server.environment, capture_output=True, text=True, timeout=30
+        )
+    assert done.returncode == 1
+    assert f"Error: port {server.port} is already in use; choose another one" in done.stderr
+    assert "Serving" not in done.stdout
+
+
+def test_without_a_server_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without uvicorn the command says how to install it, before any reloader runs."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(CommandError, match=r"pip install 'routechan\[server\]'"):
+        call_command("runserver")
 
 
 @pytest.mark.slow

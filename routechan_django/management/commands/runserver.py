@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
+import socket
 import sys
 from typing import Any
 
@@ -28,6 +30,7 @@ MISSING_SERVER = (
 class Command(DjangoCommand):
     addr: str
     port: str
+    use_ipv6: bool
 
     help = "Starts a development server that serves HTTP, static files and WebSockets, and reloads on change."
 
@@ -37,21 +40,25 @@ class Command(DjangoCommand):
             "--noasgi", action="store_false", dest="use_asgi", help="Run Django's WSGI server instead, without sockets."
         )
 
+    def handle(self, *args: Any, **options: Any) -> str | None:
+        # Said here, since what is raised in the thread the reloader runs us in ends the thread and not the process.
+        if _serves_sockets(options) and importlib.util.find_spec("uvicorn") is None:
+            raise CommandError(MISSING_SERVER)
+        return super().handle(*args, **options)
+
     def inner_run(self, *args: Any, **options: Any) -> None:
-        if not options.get("use_asgi", True) or DEFAULT_CHANNEL_LAYER not in conf.layer_aliases():
+        if not _serves_sockets(options):
             super().inner_run(*args, **options)
             return
+        import uvicorn
+
         autoreload.raise_last_exception()
-        try:
-            import uvicorn
-        except ImportError as error:
-            raise CommandError(MISSING_SERVER) from error
         if not options["skip_checks"]:
             self.stdout.write("Performing system checks...\n\n")
             self.check(display_num_errors=True)
         self.check_migrations()
         application = self.get_application(**options)
-        host = self.addr.strip("[]")
+        listener = self.listen()
         quit_key = "CTRL-BREAK" if sys.platform == "win32" else "CONTROL-C"
         self.stdout.write(
             f"Serving HTTP and WebSockets at {self.protocol}://{self.addr}:{self.port}/ with settings "
@@ -60,24 +67,37 @@ class Command(DjangoCommand):
         server = uvicorn.Server(
             uvicorn.Config(
                 application,
-                host=host,
-                port=int(self.port),
                 lifespan="on",
                 log_level="info",
                 timeout_graceful_shutdown=1,  # the pages reconnect; a developer waits for nothing
             )
         )
         try:
-            server.run()
+            server.run(sockets=[listener])
         except KeyboardInterrupt:
             pass
-        except OSError as error:
-            reason = "that port is in use" if error.errno == errno.EADDRINUSE else str(error)
-            self.stderr.write(self.style.ERROR(f"Error: {self.addr}:{self.port}: {reason}"))
-            os._exit(1)  # sys.exit in the thread autoreload runs us in would be ignored
+        finally:
+            listener.close()
         shutdown_message = options.get("shutdown_message", "")
         if shutdown_message:
             self.stdout.write(shutdown_message)
+
+    def listen(self) -> socket.socket:
+        """The socket to serve on; ends the process, with what to do, where there is none to be had."""
+        listener = socket.socket(socket.AF_INET6 if self.use_ipv6 else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self.addr.strip("[]"), int(self.port)))
+        except OSError as error:
+            listener.close()
+            reason = (
+                f"port {self.port} is already in use; choose another one, such as: runserver {int(self.port) + 1}"
+                if error.errno == errno.EADDRINUSE
+                else f"{self.addr}:{self.port} cannot be used: {error.strerror or error}"
+            )
+            self.stderr.write(self.style.ERROR(f"Error: {reason}"))
+            os._exit(1)  # as Django does: sys.exit would end the reloader's thread, not the process
+        return listener
 
     def get_application(self, **options: Any) -> Any:
         """``ASGI_APPLICATION`` if it is set, else the default layer's; with static files in development."""
@@ -89,6 +109,10 @@ class Command(DjangoCommand):
 
             application = ASGIStaticFilesHandler(application)
         return application
+
+
+def _serves_sockets(options: dict[str, Any]) -> bool:
+    return bool(options.get("use_asgi", True)) and DEFAULT_CHANNEL_LAYER in conf.layer_aliases()
 
 
 def _import_application(path: str) -> Any:
