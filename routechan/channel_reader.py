@@ -100,7 +100,11 @@ class ChannelReader:
             while True:
                 try:
                     await self._consume(channel, content)
-                except (Exception, asyncio.CancelledError):  # one message's trouble; those behind it come next
+                except (
+                    Exception,
+                    SystemExit,
+                    asyncio.CancelledError,
+                ):  # one message's trouble; those behind it come next
                     logger.exception("Consuming a message on %s failed", channel)
                 finally:
                     self._room.release()

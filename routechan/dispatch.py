@@ -221,12 +221,12 @@ class Dispatcher:
         if error is not None:
             try:
                 self._settle_error(run, error)
-            except Exception as failure:
+            except (Exception, SystemExit) as failure:
                 self._report(run, failure)
         if self._finished is not None:
             try:
                 self._finished()
-            except Exception as failure:
+            except (Exception, SystemExit) as failure:
                 self._report(run, failure)
 
     def _settle_error(self, run: Run, error: BaseException) -> None:
@@ -250,7 +250,7 @@ class Dispatcher:
         if self._failed is not None:
             try:
                 self._failed(run.message, run.consumer, error)
-            except Exception:
+            except (Exception, SystemExit):
                 logger.exception("Error while reporting that %s failed", run)
 
     def refuse(self, run: Run, error: Exception) -> None:

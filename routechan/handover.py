@@ -18,8 +18,8 @@ class Outlet(Protocol):
     name: str
     closed: bool
 
-    def deliver(self, content: Content) -> None:
-        """Take a message of the reply channel ``name``, on the event loop."""
+    def deliver(self, content: Content) -> Awaitable[None] | None:
+        """Take a message of the reply channel ``name``, on the event loop; awaited where that takes time."""
 
     async def writable(self) -> None:
         """Return when what was sent has left, or the connection is closed."""

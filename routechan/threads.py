@@ -42,7 +42,8 @@ class Threads:
         self.limit = limit
         self._loop = asyncio.get_running_loop()
         self._work: deque[tuple[Context, Function, Any, Done]] = deque()
-        self._first: object = None  # what was first in the queue when it was last watched
+        self._submitted = 0
+        self._watched = 0  # how much had been submitted when the queue was last watched
         self._results: deque[tuple[Done, Any, Any]] = deque()
         self._lock = threading.Lock()
         self._parked: list[_Parking] = []
@@ -61,6 +62,7 @@ class Threads:
         its result is None.
         """
         self._unfinished += 1
+        self._submitted += 1
         self._work.append((copy_context(), function, argument, done))
         # Looked at without the lock for speed: a thread counts itself out before it looks at the queue for
         # the last time, so either it sees this work or we see that nobody is awake.
@@ -158,34 +160,42 @@ class Threads:
         self._hand_over()
 
     def _hand_over(self) -> None:
-        if self._results and not self._handing_over:
+        """Have the loop take the results there are now.
+
+        It takes so many and no more: what a function sent straight to the loop before its result was there
+        stands before this call in the loop's queue, and has to stay before it.
+        """
+        with self._lock:
+            if not self._results or self._handing_over:
+                return
             self._handing_over = True
             try:
-                self._loop.call_soon_threadsafe(self._finish)
+                self._loop.call_soon_threadsafe(self._finish, len(self._results))
             except RuntimeError:
                 logger.warning("The event loop is closed; results of consumers are lost")
 
-    def _finish(self) -> None:
-        """On the loop: tell everyone whose work is done."""
-        self._handing_over = False
+    def _finish(self, count: int) -> None:
+        """On the loop: tell those whose work is done."""
         results = self._results
-        for _ in range(len(results)):
+        for _ in range(count):
             done, argument, result = results.popleft()
             self._unfinished -= 1
             try:
                 done(argument, result)
             except Exception:  # one connection's trouble must not keep the others from their results
                 logger.exception("Error after a consumer")
+        with self._lock:
+            self._handing_over = False
+        self._hand_over()
 
     def _watch(self) -> None:
         """On the loop, while work is unfinished: see that nothing waits behind a blocked function."""
-        if self._results:
-            self._finish()
-        first = self._work[0] if self._work else None
-        if first is not None and first is self._first:
+        self._hand_over()
+        # What is first in the queue was submitted before the last look: it has waited for PATIENCE.
+        if self._work and self._submitted - len(self._work) < self._watched:
             with self._lock:
                 self._wake_one()
-        self._first = first
+        self._watched = self._submitted
         if self._unfinished:
             self._loop.call_later(PATIENCE, self._watch)
         else:

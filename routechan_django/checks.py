@@ -121,7 +121,7 @@ def _name(consumer: object) -> str:
 
 
 def _check_path(pattern: re.Pattern[str], route: RouteLike, where: str) -> list[CheckMessage]:
-    if not re.match(r"\^?[A-Za-z0-9]", pattern.pattern):
+    if not re.match(r"\^?[A-Za-z0-9]", pattern.pattern) or "|" in pattern.pattern:
         return []
     return [
         Warning(

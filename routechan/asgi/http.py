@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable
 from typing import Any
 
 from ..encoding import Content
@@ -24,7 +25,11 @@ RESPONSE_CAPACITY = 100
 async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send) -> None:
     """Hand a request to its consumer and its replies to the client, until the response is complete."""
     name = server.responses.new_name()
-    body = await _body(receive, server.options.body_limit)
+    try:
+        body = await asyncio.wait_for(_body(receive, server.options.body_limit), server.options.http_timeout)
+    except asyncio.TimeoutError:
+        await respond(send, 408, "The request body did not arrive in time.")
+        return
     if body is None:
         return
     if len(body) > server.options.body_limit:
@@ -78,9 +83,20 @@ class _Response(Writer):
         self.closed = False
         self.complete = asyncio.Event()
 
-    def deliver(self, content: Content) -> None:
-        """Take one message of this response's reply channel; raises ``InvalidContent``, ``ChannelFull``."""
-        self.reply(translation.response_reply(content))
+    def deliver(self, content: Content) -> Awaitable[None] | None:
+        """Take one message of this response's reply channel; raises ``InvalidContent``.
+
+        Its own consumer waits for room, as long as it takes (6.4): a response must not lose a part.
+        """
+        reply = translation.response_reply(content)
+        if self.queue is not None and len(self.queue) >= RESPONSE_CAPACITY - 1:
+            return self._deliver_later(reply)
+        self.reply(reply)
+        return None
+
+    async def _deliver_later(self, reply: ResponseReply) -> None:
+        await self.flushed()
+        self.reply(reply)
 
     def reply(self, reply: ResponseReply) -> None:
         """Take a message that has been read."""

@@ -74,6 +74,8 @@ class ReplyChannels(Generic[Reply]):
             connection = self._open.get(channels[0])
             if connection is not None:
                 connection.reply(reply)
+            else:
+                self._layer.forget(channels[0])
         else:
             self._deliver(channels, reply)
 
@@ -188,6 +190,10 @@ class Socket(Writer):
                 self.path,
                 code,
             )
+
+    def _refused(self) -> None:
+        self.closed = True
+        self._ended(False)
 
     def _end(self, event: Any, code: int, *, wait: bool = True) -> None:
         self.closed = True

@@ -123,7 +123,7 @@ def socket_reply(content: Content) -> SocketReply:
     """Read a reply to a socket; raises ``InvalidContent`` for what says nothing a socket can do."""
     if type(content) is dict and len(content) == 1 and "text" in content:  # by far the most frequent
         text = content["text"]
-        if type(text) is str and text:
+        if type(text) is str and text and text.isascii():
             return None, {"type": "websocket.send", "text": text}, None
     check_content(content)
     if not _REPLY_KEYS.issuperset(content):
@@ -150,6 +150,11 @@ def _data(text: object, data: object) -> Event | None:
         raise InvalidContent(f"'text' has to be a str, not {type(text).__name__}; {hint}")
     if data is not None and not isinstance(data, (bytes, bytearray, memoryview)):
         raise InvalidContent(f"'bytes' has to be bytes, not {type(data).__name__}; for a str use 'text'")
+    if text and not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # from JSON, say: one client must not silence those it reaches
+            raise InvalidContent(f"'text' holds what UTF-8 cannot carry, a lone surrogate: {error}") from error
     if text and data:
         raise InvalidContent("a reply has 'text' or 'bytes', not both; send two messages")
     if text:
@@ -175,7 +180,7 @@ def response_reply(content: Content) -> ResponseReply:
     """Read a response message or a further chunk of one (6.4); raises ``InvalidContent``."""
     check_content(content)
     status = content.get("status")
-    if "status" in content and not isinstance(status, int):
+    if "status" in content and not (isinstance(status, int) and 100 <= status <= 599):
         raise InvalidContent(f"'status' is an int such as 200, not {status!r}")
     body = content.get("content") or b""
     if not isinstance(body, (bytes, bytearray, memoryview)):

@@ -42,6 +42,7 @@ async def serve_websocket(server: Server, scope: Scope, receive: Receive, send: 
         server.sockets.remove(name)
         connection.socket.lost()
         connection.line.end_streams()
+        connection.forget_reader()
 
 
 class _Connection:
@@ -122,6 +123,11 @@ class _Connection:
             self._stopped = True
             if self._reading and self._reader is not None:
                 self._reader.cancel()
+
+    def forget_reader(self) -> None:
+        """The connection is over, and its task may go on to something else."""
+        self._cancel_timer()
+        self._reader = None
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -103,10 +103,17 @@ class Writer:
             self._wake()
 
     def _fail(self, error: Exception) -> None:
-        # Servers raise on a send to a client that has left; the disconnect that follows says so properly.
         self._gone = True
         self._send = _discard
-        logger.debug("The server did not take an event: %r", error)
+        # Servers raise an OSError on a send to a client that has left; the disconnect that follows says so properly.
+        if isinstance(error, OSError):
+            logger.debug("The server did not take an event: %r", error)
+        else:
+            logger.warning("The server refused an event, and the connection is given up: %r", error)
+            self._refused()
+
+    def _refused(self) -> None:
+        """The server refused an event for another reason than that the client has left."""
 
     def _wake(self) -> None:
         if self._changed is not None:

@@ -178,10 +178,15 @@ class Store:
         check_content(content)
         queues = self.members(group)
         refused: InvalidContent | None = None
-        for queue_name in [name for name in queues if name in self.attached]:
+        for queue_name in list(queues):
+            deliver = self.attached.get(queue_name)
+            if deliver is None:
+                continue
             members = queues.pop(queue_name)
             try:
-                self.attached[queue_name](members, content)
+                deliver(members, content)
+            except ChannelFull:
+                self._count(queue_name, "dropped_count")
             except InvalidContent as error:  # of these members' making: the others still get it
                 refused = error
         data = encode(content) if queues else b""
