@@ -99,7 +99,7 @@ class Socket(Writer):
     6.9. ``ended`` is called when this side closes it, with whether the client's answer is worth waiting for.
     """
 
-    __slots__ = ("_capacity", "_ended", "accepted", "close_code", "closed", "name", "path", "subprotocol")
+    __slots__ = ("_capacity", "_ended", "accepted", "close_code", "closed", "dropped", "name", "path", "subprotocol")
 
     def __init__(
         self,
@@ -118,6 +118,7 @@ class Socket(Writer):
         self.accepted = False
         self.closed = False
         self.close_code: int | None = None  # the code this side closed with
+        self.dropped = 0  # messages its client did not take in time
         self._capacity = capacity
         self._ended = ended
 
@@ -170,7 +171,7 @@ class Socket(Writer):
         self.write(event, self._capacity)
 
     def _overflow(self) -> None:
-        dropped = self.drop() + 1
+        dropped = self.dropped = self.drop() + 1
         logger.warning(
             "The client of %s (%r) does not read: %d messages to it are dropped and it is closed with 1013",
             self.name,

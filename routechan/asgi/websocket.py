@@ -40,6 +40,8 @@ async def serve_websocket(server: Server, scope: Scope, receive: Receive, send: 
         await running
     finally:
         server.sockets.remove(name)
+        if connection.socket.dropped:
+            server.layer.count_dropped(name, connection.socket.dropped)
         connection.socket.lost()
         connection.line.end_streams()
         connection.forget_reader()

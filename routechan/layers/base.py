@@ -136,6 +136,10 @@ class BaseChannelLayer(_Layer, ABC):
         """End ``attach``, and the memberships under ``queue``."""
 
     @abstractmethod
+    def count_dropped(self, channel: str, messages: int) -> None:
+        """Messages for a channel under an attached queue were dropped: count them in the statistics."""
+
+    @abstractmethod
     def forget(self, channel: str) -> None:
         """A channel under an attached queue is gone: end its memberships, which would not expire."""
 

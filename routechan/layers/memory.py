@@ -100,6 +100,9 @@ class InMemoryChannelLayer(BaseChannelLayer):
     def detach(self, queue: str) -> None:
         self._store.detach(queue)
 
+    def count_dropped(self, channel: str, messages: int) -> None:
+        self._store.count_dropped(channel, messages)
+
     def forget(self, channel: str) -> None:
         self._store.forget(channel)
 

@@ -223,10 +223,13 @@ class Store:
 
     # Statistics
 
-    def _count(self, queue_name: str, what: str) -> None:
+    def count_dropped(self, channel: str, messages: int) -> None:
+        self._count(names.queue_name(channel), "dropped_count", messages)
+
+    def _count(self, queue_name: str, what: str, by: int = 1) -> None:
         with self._lock:
-            self._totals[what] += 1
-            self._counts.setdefault(queue_name, Counter())[what] += 1
+            self._totals[what] += by
+            self._counts.setdefault(queue_name, Counter())[what] += by
             if len(self._counts) > COUNTED_QUEUES:
                 self._counts.popitem(last=False)
 

@@ -207,3 +207,29 @@ async def test_a_status_no_server_sends(status: int) -> None:
     """6.4: it is refused where it is sent, with what was expected."""
     with pytest.raises(InvalidContent, match="'status' is an int such as 200"):
         response_reply({"status": status})
+
+
+async def test_what_a_slow_client_misses_is_counted(default_layer: SyncChannelLayer) -> None:
+    """A full outbox is logged and counted; ``dropped_count`` has the messages of sockets too."""
+
+    def flood(message: Message) -> None:
+        for number in range(8):
+            message.reply_channel.send({"text": str(number)})  # type: ignore[union-attr]
+
+    options = ServerOptions(socket_capacity=5)
+    inner = application([route("websocket.connect", flood)], options=options)
+    stuck = asyncio.Event()
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        async def slow(event: Any) -> None:
+            if event["type"] == "websocket.send":
+                await stuck.wait()
+            await send(event)
+
+        await inner(scope, receive, slow)
+
+    async with WebSocket(outer) as socket:
+        await socket.accepted()
+        await asyncio.sleep(0)
+        stuck.set()
+    assert default_layer.global_statistics()["dropped_count"] == 6
