@@ -17,6 +17,8 @@ from .outbox import Outbox, Sender
 
 logger = logging.getLogger("routechan")
 
+_Started = tuple[Sender, Content, "asyncio.Future[None]"]
+
 #: A full channel is tried again for so long, so often, when an outbox is flushed (PM-05); seconds.
 FULL_RETRY_TIME = 2.0
 FULL_RETRY_INTERVAL = 0.2
@@ -28,36 +30,51 @@ def flush(outbox: Outbox) -> Awaitable[None] | None:
     if not entries:
         return None
     outbox.entries = []
+    started: list[_Started] = []
     for index, (sender, content) in enumerate(entries):
         try:
             pending = sender.post(content)
         except ChannelFull:
-            return _flush_slowly(outbox, entries[index:], None)
+            return _flush_slowly(outbox, started, entries[index:], None)
         except Exception as error:
             _undelivered(outbox, sender, content, error)
-            pending = None
-        if pending is not None:
-            return _flush_slowly(outbox, entries[index:], pending)
-    return None
+            continue
+        if asyncio.isfuture(pending):  # it is on its way: the next ones follow it in order, all in one batch
+            started.append((sender, content, pending))
+        elif pending is not None:
+            return _flush_slowly(outbox, started, entries[index:], pending)
+    return _flush_slowly(outbox, started, [], None) if started else None
 
 
-async def _flush_slowly(outbox: Outbox, entries: list[tuple[Sender, Content]], pending: Awaitable[None] | None) -> None:
+async def _flush_slowly(
+    outbox: Outbox,
+    started: list[_Started],
+    entries: list[tuple[Sender, Content]],
+    pending: Awaitable[None] | None,
+) -> None:
+    """See to the outcome of what has started, then deliver ``entries``, of which the first is ``pending``."""
+    for sender, content, outcome in started:
+        await _deliver(outbox, sender, content, outcome)
     for sender, content in entries:
-        deadline = time.monotonic() + FULL_RETRY_TIME
-        while True:
-            try:
-                if pending is None:
-                    pending = sender.post(content)
-                if pending is not None:
-                    await pending
-            except Exception as error:
-                if _is_full(sender, error) and time.monotonic() < deadline:
-                    pending = None
-                    await asyncio.sleep(FULL_RETRY_INTERVAL)
-                    continue
-                _undelivered(outbox, sender, content, error)
-            break
+        await _deliver(outbox, sender, content, pending)
         pending = None
+
+
+async def _deliver(outbox: Outbox, sender: Sender, content: Content, pending: Awaitable[None] | None) -> None:
+    deadline = time.monotonic() + FULL_RETRY_TIME
+    while True:
+        try:
+            if pending is None:
+                pending = sender.post(content)
+            if pending is not None:
+                await pending
+        except Exception as error:
+            if _is_full(sender, error) and time.monotonic() < deadline:
+                pending = None
+                await asyncio.sleep(FULL_RETRY_INTERVAL)
+                continue
+            _undelivered(outbox, sender, content, error)
+        return
 
 
 def flush_sync(outbox: Outbox) -> None:

@@ -11,6 +11,7 @@
     ├── WouldBlock (RuntimeError)             a blocking call on the event loop
     ├── ChannelFull                           a channel holds as much as its capacity allows
     ├── MessageTooLarge                       content beyond what a layer carries
+    ├── ChannelLayerUnavailable (ConnectionError)  the server of a layer did not answer
     └── raised by consumers
         ├── ConsumeLater                      put this message back, try again
         ├── DenyConnection                    refuse the handshake
@@ -23,6 +24,13 @@
 from __future__ import annotations
 
 from typing import Any
+
+try:
+    # Where Channels is installed, code that catches its classes must catch ours too (R11).
+    from channels.exceptions import ChannelFull as _ChannelFull  # noqa: TID251
+    from channels.exceptions import MessageTooLarge as _MessageTooLarge  # noqa: TID251
+except ImportError:
+    _ChannelFull = _MessageTooLarge = Exception
 
 
 class RoutechanError(Exception):
@@ -65,7 +73,7 @@ class WouldBlock(RoutechanError, RuntimeError):
     """A blocking operation was called on the event loop; the text names its async twin."""
 
 
-class ChannelFull(RoutechanError):
+class ChannelFull(RoutechanError, _ChannelFull):  # type: ignore[misc]
     """A channel already holds as many messages as its capacity allows."""
 
     def __init__(self, channel: str = "", capacity: int | None = None) -> None:
@@ -80,8 +88,12 @@ class ChannelFull(RoutechanError):
         return f"channel {self.channel!r} is full{held}; consume faster or raise its capacity"
 
 
-class MessageTooLarge(RoutechanError):
+class MessageTooLarge(RoutechanError, _MessageTooLarge):  # type: ignore[misc]
     """The content is larger than the layer carries."""
+
+
+class ChannelLayerUnavailable(RoutechanError, ConnectionError):
+    """The server of a channel layer did not answer in time; the text says whether a message may have been sent."""
 
 
 class ConsumeLater(RoutechanError):

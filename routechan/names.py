@@ -7,6 +7,7 @@ shorter than 100 characters. A channel may hold one type character: ``?`` (read 
 
 from __future__ import annotations
 
+import functools
 import re
 import secrets
 import string
@@ -15,8 +16,9 @@ from .exceptions import InvalidName
 
 MAX_LENGTH = 99
 
-_channel = re.compile(r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?").fullmatch
-_group = re.compile(r"[a-zA-Z0-9\-_.]+").fullmatch
+# The names a process uses come again and again.
+_channel = functools.lru_cache(maxsize=16_384)(re.compile(r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?").fullmatch)
+_group = functools.lru_cache(maxsize=16_384)(re.compile(r"[a-zA-Z0-9\-_.]+").fullmatch)
 
 _ALLOWED = "ASCII letters, digits, '-', '_' and '.'"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.core import checks
+from django.core.signals import setting_changed
 
 from routechan.layers import channel_layers
 
-from .asgi import make_layer
+from .asgi import forget_layers, make_layer
 from .checks import check_layers, check_server, check_settings
 from .connections import watch_connections
 from .development import serve_sockets_in_development
@@ -19,6 +20,7 @@ class RoutechanConfig(AppConfig):
 
     def ready(self) -> None:
         channel_layers.configure(make_layer)
+        setting_changed.connect(forget_layers, dispatch_uid="routechan_forget_layers")
         watch_connections()
         serve_sockets_in_development()
         for check in (check_layers, check_settings, check_server):

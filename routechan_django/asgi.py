@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import django
@@ -11,20 +12,28 @@ from django.core.handlers.asgi import ASGIHandler
 
 from routechan.app import inline_application
 from routechan.asgi import Application
+from routechan.asgi.lifespan import ASGIApplication
+from routechan.asgi.translation import Scope
+from routechan.asgi.writer import Receive, Send
 from routechan.dispatch import Dispatcher
+from routechan.exceptions import InvalidChannelLayerError
 from routechan.inline import InlineConsumers
 from routechan.kinds import Consumer
-from routechan.layers import DEFAULT_CHANNEL_LAYER, channel_layers
+from routechan.layers import DEFAULT_CHANNEL_LAYER, BaseChannelLayer, channel_layers
 from routechan.message import Message
 
-from . import conf
+from . import beside, conf
 from .layer import ChannelLayerWrapper
 from .signals import consumer_failed, consumer_finished, consumer_started
 
 
-def get_asgi_application(alias: str = DEFAULT_CHANNEL_LAYER) -> Application:
-    """For ``asgi.py``: Django's own handler for HTTP, the routing of the layer ``alias`` for sockets."""
-    return build_application(_configured(alias))
+def get_asgi_application(alias: str = DEFAULT_CHANNEL_LAYER) -> ASGIApplication:
+    """For ``asgi.py``: Django's own handler for HTTP, the routing of the layer ``alias`` for sockets.
+
+    Inside the routers of today's Channels it can stand under ``"http"``, ``"websocket"`` and ``"lifespan"``, and as
+    the last entry of a ``URLRouter``, where it takes the sockets that no class-based consumer does.
+    """
+    return _ProjectApplication(_configured(alias))
 
 
 def get_channel_layer(alias: str = DEFAULT_CHANNEL_LAYER) -> ChannelLayerWrapper:
@@ -37,12 +46,36 @@ def make_layer(alias: str) -> ChannelLayerWrapper | None:
     config = conf.layer_config(alias)
     if config is None:
         return None
-    backend = conf.make_backend(alias, config)
-    return ChannelLayerWrapper(backend.sync, alias, config["ROUTING"], build_application)
+    backend = (
+        _layer_of_channels(alias, config) if conf.shares_with_channels(config) else conf.make_backend(alias, config)
+    )
+    routing = conf.routing_of(alias, config)
+    layer = ChannelLayerWrapper(backend.sync, alias, () if routing is None else routing, build_application)
+    _made[alias] = layer
+    return layer
+
+
+def forget_layers(*, setting: str, **kwargs: Any) -> None:
+    """Have the layers made anew after the settings they were made from changed, in a test say."""
+    if setting not in ("CHANNEL_LAYERS", "ROUTECHAN"):
+        return
+    for alias, layer in tuple(_made.items()):
+        current = channel_layers.set(alias, None)
+        if current is not layer:  # set by hand since
+            channel_layers.set(alias, current)
+    _made.clear()
 
 
 def build_application(layer: ChannelLayerWrapper) -> Application:
     config = conf.layer_config(layer.alias) or {}
+    if conf.routing_of(layer.alias, config) is None:
+        raise ImproperlyConfigured(
+            f"no routing is named for the channel layer {layer.alias!r}, so there are no consumers to serve; write "
+            f'ROUTECHAN = {{"ROUTING": {{{layer.alias!r}: "project.routing.channel_routing"}}}}'
+            if layer.alias != DEFAULT_CHANNEL_LAYER
+            else 'no routing is named, so there are no consumers to serve; write ROUTECHAN = {"ROUTING": '
+            '"project.routing.channel_routing"}'
+        )
     if config.get("CONSUMERS", conf.INLINE) != conf.INLINE:
         raise ImproperlyConfigured(
             f"CHANNEL_LAYERS[{layer.alias!r}]['CONSUMERS'] is {config['CONSUMERS']!r}, which this version does not "
@@ -71,6 +104,39 @@ def dispatcher(layer: ChannelLayerWrapper) -> Dispatcher:
         finished=functools.partial(consumer_finished.send, sender),
         failed=failed,
     )
+
+
+class _ProjectApplication:
+    """Serves with the layer that the settings describe now; in tests they change. Lifetime: process."""
+
+    def __init__(self, layer: ChannelLayerWrapper) -> None:
+        self._layer = layer
+        self._application = build_application(layer)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        layer = channel_layers[self._layer.alias]
+        if layer is not self._layer and isinstance(layer, ChannelLayerWrapper):
+            self._layer, self._application = layer, build_application(layer)
+        await self._application(scope, receive, send)
+
+
+#: The layers made from the settings, by alias.
+_made: dict[str, ChannelLayerWrapper] = {}
+
+
+def _layer_of_channels(alias: str, config: Mapping[str, Any]) -> BaseChannelLayer:
+    """The layer that Channels has made, or makes now, from the same entry of ``CHANNEL_LAYERS``."""
+    try:
+        layer = beside.layer_of_channels(alias)
+    except TypeError:
+        conf.make_backend(alias, config)  # says what is wrong with CONFIG
+        raise
+    if not isinstance(layer, BaseChannelLayer):
+        raise InvalidChannelLayerError(
+            f"channels.layers.channel_layers[{alias!r}] was set by hand to {layer!r:.100}, on which no function "
+            "consumer runs; set a layer of routechan.layers"
+        )
+    return layer
 
 
 def _configured(alias: str) -> ChannelLayerWrapper:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from django.apps import apps
 from django.apps.config import AppConfig
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
@@ -24,6 +25,7 @@ def check_layers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     messages: list[CheckMessage] = []
     try:
         aliases = conf.layer_aliases()
+        routed = [alias for alias in aliases if not conf.is_for_channels_alone(alias)]
     except InvalidChannelLayerError as error:
         return [Error(str(error), id="routechan.E001")]
     if not aliases:
@@ -35,7 +37,15 @@ def check_layers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
                 id="routechan.W001",
             )
         )
-    for alias in aliases:
+    elif not routed:
+        messages.append(
+            Warning(
+                "No routing is named, so no function consumer is served.",
+                hint='Write ROUTECHAN = {"ROUTING": "project.routing.channel_routing"}.',
+                id="routechan.W001",
+            )
+        )
+    for alias in routed:
         messages += _check_layer(alias)
     return messages
 
@@ -61,13 +71,22 @@ def _check_layer(alias: str) -> list[CheckMessage]:
                 id="routechan.E003",
             )
         )
+    if conf.ROUTING in config and apps.is_installed("channels"):
+        messages.append(
+            Warning(
+                f"{where} has a ROUTING, which Channels refuses: its class-based consumers cannot use this layer.",
+                hint='Move it to ROUTECHAN = {"ROUTING": ...}; then consumers of both kinds share the layer.',
+                id="routechan.W006",
+            )
+        )
+    place = f"{where}['ROUTING']" if conf.ROUTING in config else "ROUTECHAN['ROUTING']"
     try:
-        routes = resolve_routing(config["ROUTING"])
+        routes = resolve_routing(conf.routing_of(alias, config))
     except RoutingError as error:
-        messages.append(Error(f"{where}['ROUTING']: {error}", id="routechan.E002"))
+        messages.append(Error(f"{place}: {error}", id="routechan.E002"))
     else:
         for route in routes:
-            messages += _check_route(route, where, inside=False, given=set())
+            messages += _check_route(route, place, inside=False, given=set())
     return messages
 
 
@@ -87,7 +106,7 @@ def _check_route(route: RouteLike, where: str, inside: bool, given: set[str]) ->
         if channel.startswith(("websocket.", "http.")) and channel not in _EVENTS:
             messages.append(
                 Warning(
-                    f"{where}['ROUTING']: {route}: no server sends messages on {channel!r}.",
+                    f"{where}: {route}: no server sends messages on {channel!r}.",
                     hint=f"Those that are sent are {', '.join(sorted(_EVENTS))}.",
                     id="routechan.W003",
                 )
@@ -108,7 +127,7 @@ def _check_arguments(route: Route, where: str, names: set[str]) -> list[CheckMes
         arguments = ", ".join(["message", *sorted(names)])
         return [
             Warning(
-                f"{where}['ROUTING']: {route}: the consumer cannot be called with what its route gives it: {error}.",
+                f"{where}: {route}: the consumer cannot be called with what its route gives it: {error}.",
                 hint=f"Named groups of the patterns are arguments: write def {_name(route.consumer)}({arguments}).",
                 id="routechan.W005",
             )
@@ -125,7 +144,7 @@ def _check_path(pattern: re.Pattern[str], route: RouteLike, where: str) -> list[
         return []
     return [
         Warning(
-            f"{where}['ROUTING']: {route}: a path begins with a slash, so {pattern.pattern!r} never matches.",
+            f"{where}: {route}: a path begins with a slash, so {pattern.pattern!r} never matches.",
             hint="Unlike those of Django's URLs, these patterns see the leading slash: write r'^/...'.",
             id="routechan.W004",
         )

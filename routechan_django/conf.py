@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,9 @@ from django.utils.module_loading import import_string
 
 from routechan.asgi import ServerOptions
 from routechan.exceptions import InvalidChannelLayerError
-from routechan.layers import BaseChannelLayer
+from routechan.layers import DEFAULT_CHANNEL_LAYER, BaseChannelLayer
+
+from . import beside
 
 INLINE, WORKERS = "inline", "workers"
 
@@ -26,7 +29,25 @@ SERVER_KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
     "BODY_LIMIT": ("body_limit", (int,)),
 }
 THREADS = "THREADS"
+ROUTING = "ROUTING"
 LAYER_KEYS = ("BACKEND", "CONFIG", "ROUTING", "CONSUMERS", "TEST_CONFIG")
+
+MEMORY, REDIS = "routechan.layers.InMemoryChannelLayer", "routechan.layers.RedisChannelLayer"
+
+#: Layers of other packages -> ours that is used where the package is not installed.
+OLD_BACKENDS = {
+    "asgiref.inmemory.ChannelLayer": MEMORY,
+    "channels.layers.InMemoryChannelLayer": MEMORY,
+    "asgi_redis.RedisChannelLayer": REDIS,
+    "asgi_redis.core.RedisChannelLayer": REDIS,
+    "asgi_redis.RedisLocalChannelLayer": REDIS,
+    "asgi_redis.local.RedisLocalChannelLayer": REDIS,
+    "asgi_redis.RedisSentinelChannelLayer": REDIS,
+    "asgi_redis.sentinel.RedisSentinelChannelLayer": REDIS,
+    "channels_redis.core.RedisChannelLayer": REDIS,
+    "channels_redis.pubsub.RedisPubSubChannelLayer": REDIS,
+}
+OLD_SENTINEL_BACKENDS = ("asgi_redis.RedisSentinelChannelLayer", "asgi_redis.sentinel.RedisSentinelChannelLayer")
 
 
 def layer_aliases() -> list[str]:
@@ -55,7 +76,9 @@ def layer_config(alias: str) -> Mapping[str, Any] | None:
             f'{where} has no BACKEND; write "BACKEND": "routechan.layers.InMemoryChannelLayer"'
         )
     backend_class(alias, config)
-    if "ROUTING" not in config:
+    if shares_with_channels(config):
+        _check_backend_for_channels(where, config["BACKEND"])
+    if routing_of(alias, config) is None and not beside.channels_installed():
         raise InvalidChannelLayerError(
             f"{where} has no ROUTING; write the dotted path of your list of routes, "
             'such as "ROUTING": "project.routing.channel_routing"'
@@ -66,31 +89,74 @@ def layer_config(alias: str) -> Mapping[str, Any] | None:
     return config
 
 
+def routing_of(alias: str, config: Mapping[str, Any]) -> Any:
+    """The routing that ``CHANNEL_LAYERS`` names for the layer, else the one ``ROUTECHAN`` does, else None."""
+    elsewhere = _routings().get(alias)
+    if ROUTING not in config:
+        return elsewhere
+    if elsewhere is not None:
+        raise InvalidChannelLayerError(
+            f"CHANNEL_LAYERS[{alias!r}] has a ROUTING, and ROUTECHAN['ROUTING'] names one for this layer too; "
+            "keep one of them"
+        )
+    return config[ROUTING]
+
+
+def is_for_channels_alone(alias: str) -> bool:
+    """Whether no routing is named for this layer, and Channels is there to use it without one."""
+    config = _layers().get(alias)
+    return isinstance(config, Mapping) and shares_with_channels(config) and alias not in _routings()
+
+
+def shares_with_channels(config: Mapping[str, Any]) -> bool:
+    """Whether class-based consumers of Channels use this layer too; it refuses those with a ``ROUTING``."""
+    return ROUTING not in config and beside.channels_installed()
+
+
 def backend_class(alias: str, config: Mapping[str, Any]) -> type[BaseChannelLayer]:
+    """The class that BACKEND names, or ours of ``OLD_BACKENDS`` where that cannot be imported."""
     where = f"CHANNEL_LAYERS[{alias!r}]['BACKEND']"
     backend = config["BACKEND"]
     try:
-        found = import_string(backend) if isinstance(backend, str) else backend
+        found = _import_backend(backend) if isinstance(backend, str) else backend
     except ImportError as error:
         raise InvalidChannelLayerError(
             f"{where} is {backend!r}, which cannot be imported: {error}. "
-            "This version has routechan.layers.InMemoryChannelLayer"
+            f"This version has {MEMORY} (one process) and {REDIS} (any number)"
         ) from error
-    if not isinstance(found, type) or not issubclass(found, BaseChannelLayer):
+    if isinstance(found, type) and issubclass(found, BaseChannelLayer):
+        return found
+    if isinstance(backend, str) and backend in OLD_BACKENDS:
         raise InvalidChannelLayerError(
-            f"{where} is {backend!r}, which is no channel layer; expected a class such as "
-            "routechan.layers.InMemoryChannelLayer"
+            f"{where} is {backend!r}, which is installed here and is no channel layer of routechan; "
+            f"write {OLD_BACKENDS[backend]!r}"
         )
-    return found
+    raise InvalidChannelLayerError(
+        f"{where} is {backend!r}, which is no channel layer; expected a class such as {MEMORY}"
+    )
 
 
 def make_backend(alias: str, config: Mapping[str, Any]) -> BaseChannelLayer:
-    """The layer itself. An option it does not know is refused by name; its other errors propagate (LM-07)."""
+    """The layer itself. An option it does not know is refused by name; its other errors propagate (LM-07).
+
+    Values of CONFIG are in no error: there may be a password among them.
+    """
+    where = f"CHANNEL_LAYERS[{alias!r}]['CONFIG']"
     options = config.get("CONFIG", {})
+    if not isinstance(options, Mapping):
+        raise InvalidChannelLayerError(
+            f"{where} is a dict of the backend's options, not of type {type(options).__name__}"
+        )
+    found, backend = backend_class(alias, config), config["BACKEND"]
+    if isinstance(backend, str) and backend in OLD_BACKENDS:
+        where += f", read by {OLD_BACKENDS[backend]} instead of {backend},"
+    if backend in OLD_SENTINEL_BACKENDS:
+        options = _with_sentinels(where, options)
+    _refuse_unknown_options(where, found, options)
     try:
-        return backend_class(alias, config)(**options)
-    except TypeError as error:
-        raise InvalidChannelLayerError(f"CHANNEL_LAYERS[{alias!r}]['CONFIG'] is {options!r:.200}: {error}") from error
+        return found(**options)
+    except (TypeError, InvalidChannelLayerError) as error:
+        raise InvalidChannelLayerError(f"{where} was refused: {error}") from error
 
 
 def server_options() -> ServerOptions:
@@ -121,6 +187,44 @@ def thread_limit() -> int:
     return threads
 
 
+def _import_backend(path: str) -> Any:
+    try:
+        return import_string(path)
+    except ImportError:
+        if path not in OLD_BACKENDS:
+            raise
+        return import_string(OLD_BACKENDS[path])
+
+
+def _with_sentinels(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of asgi_redis' Sentinel layer as ours: each of its services is a shard."""
+    options = dict(options)
+    services = options.pop("services", None)
+    options.pop("sentinel_refresh_interval", None)  # we ask whenever a connection is made
+    sentinels = options.get("hosts") or [("localhost", 26379)]
+    if services is None and all(isinstance(host, Mapping) and "sentinels" in host for host in sentinels):
+        return options
+    if not isinstance(services, (list, tuple)) or not services or not all(isinstance(name, str) for name in services):
+        raise InvalidChannelLayerError(
+            f'{where} names no service of Sentinel; write "services": ["mymaster"], or for {REDIS} '
+            '"hosts": [{"sentinels": [("localhost", 26379)], "master_name": "mymaster"}]'
+        )
+    options["hosts"] = [{"sentinels": sentinels, "master_name": name} for name in services]
+    return options
+
+
+def _refuse_unknown_options(where: str, layer: type[BaseChannelLayer], options: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(layer).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in options:
+        if name not in parameters:
+            raise InvalidChannelLayerError(
+                f"{where} has the option {name!r}, which {layer.__name__} does not know"
+                f"{_did_you_mean(name, list(parameters))}; it has {', '.join(parameters)}"
+            )
+
+
 def _layers() -> Mapping[str, Any]:
     layers = getattr(settings, "CHANNEL_LAYERS", None) or {}
     if not isinstance(layers, Mapping):
@@ -128,11 +232,37 @@ def _layers() -> Mapping[str, Any]:
     return layers
 
 
+def _check_backend_for_channels(where: str, backend: object) -> None:
+    """What we would understand and Channels, which makes the layer, does not."""
+    if not isinstance(backend, str) or backend in OLD_BACKENDS:
+        path = OLD_BACKENDS.get(backend, MEMORY) if isinstance(backend, str) else MEMORY
+        raise InvalidChannelLayerError(
+            f"{where}['BACKEND'] is {backend!r}, which Channels, installed here, cannot import; write {path!r}"
+        )
+
+
+def _routings() -> Mapping[str, Any]:
+    """Alias -> routing, from ``ROUTECHAN["ROUTING"]``: a dict of them, or the one of the default layer."""
+    server = getattr(settings, "ROUTECHAN", None)  # whose other keys are none of a layer's business
+    given = server.get(ROUTING) if isinstance(server, Mapping) else None
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        return {DEFAULT_CHANNEL_LAYER: given}
+    for alias in given:
+        if alias not in _layers():
+            raise InvalidChannelLayerError(
+                f"ROUTECHAN['ROUTING'] has the alias {alias!r}, which CHANNEL_LAYERS has not; write a dotted path for "
+                "the default layer, or a dict of alias: dotted path"
+            )
+    return given
+
+
 def _routechan() -> Mapping[str, Any]:
     given = getattr(settings, "ROUTECHAN", None) or {}
     if not isinstance(given, Mapping):
         raise ImproperlyConfigured(f"ROUTECHAN is a dict of settings, not {given!r:.100}")
-    known = [*SERVER_KEYS, THREADS]
+    known = [*SERVER_KEYS, THREADS, ROUTING]
     for key in given:
         if key not in known:
             raise ImproperlyConfigured(
@@ -148,5 +278,6 @@ def _allowed_hosts() -> list[str]:
 
 
 def _did_you_mean(key: object, known: list[str] | tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(str(key).upper(), known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    spelt = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(str(key).lower(), spelt, n=1)
+    return f" (did you mean {spelt[close[0]]!r}?)" if close else ""

@@ -52,11 +52,11 @@ class ChannelLayerWrapper(SyncChannelLayer):
     def __str__(self) -> str:
         return f"{self.alias} ({name_that_thing(self.layer)})"
 
-    def send(self, channel: str, content: Content) -> None:
-        self.channel_layer.send(channel, content)
+    def send(self, channel: str, content: Content, delay: float = 0.0) -> None:
+        self.channel_layer.send(channel, content, delay)
 
-    def send_group(self, group: str, content: Content) -> None:
-        self.channel_layer.send_group(group, content)
+    def send_group(self, group: str, content: Content, delay: float = 0.0) -> None:
+        self.channel_layer.send_group(group, content, delay)
 
     def receive(self, channels: Iterable[str], block: bool = False) -> tuple[str, Content] | tuple[None, None]:
         return self.channel_layer.receive(channels, block)
@@ -72,6 +72,9 @@ class ChannelLayerWrapper(SyncChannelLayer):
 
     def group_channels(self, group: str) -> list[str]:
         return self.channel_layer.group_channels(group)
+
+    def group_count(self, group: str) -> int:
+        return self.channel_layer.group_count(group)
 
     def flush(self) -> None:
         self.channel_layer.flush()

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import django
 import pytest
+import redis
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.django.settings")
 django.setup()
 
 from routechan.asgi import ServerOptions  # noqa: E402
-from routechan.layers import DEFAULT_CHANNEL_LAYER, channel_layers  # noqa: E402
-from routechan_django import conf  # noqa: E402
+from routechan.layers import (  # noqa: E402
+    DEFAULT_CHANNEL_LAYER,
+    InMemoryChannelLayer,
+    RedisChannelLayer,
+    channel_layers,
+)
+from routechan.layers.redis import engine, hosts, keys, operations, pipe  # noqa: E402
+from routechan.layers.redis.layer import OPTIONS  # noqa: E402
+from routechan.layers.statistics import COUNTED  # noqa: E402
+from routechan_django import checks, conf  # noqa: E402
 from routechan_django.asgi import make_layer  # noqa: E402
+
+from .redis_servers import SingleServer, shared, until  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").glob("*.rst"))]
@@ -38,28 +52,75 @@ def blocks(document: Path, language: str) -> list[str]:
     return [textwrap.dedent(match[1]) for match in re.finditer(pattern, document.read_text() + "\n", re.MULTILINE)]
 
 
+#: Where the documents say Redis is.
+REDIS = "redis://localhost:6379"
+
+
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if blocks(path, "python")], ids=lambda path: path.name)
-def test_code(document: Path) -> None:
-    """Each block of Python runs, with the names of those before it in the same document."""
-    names: dict[str, object] = {"__name__": "document"}
+def test_code(document: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each block of Python runs, with the names of those before it in the same document, and prints what it says.
+
+    Layers in it are made: those of ``CHANNEL_LAYERS``, and one for each value of ``hosts``, which connects to nothing.
+    """
+    names: dict[str, Any] = {"__name__": "document"}
     for block in blocks(document, "python"):
-        exec(compile(block, str(document), "exec"), names)
+        if "import channels" in block or "from channels" in block:
+            pytest.importorskip("channels", minversion="4.0")
+        code = block
+        if REDIS in block:
+            code = block.replace(REDIS, shared(request.config, SingleServer).url)
+        names.pop("CHANNEL_LAYERS", None)
+        exec(compile(code, str(document), "exec"), names)
+        said = re.findall(r"print\(.*\)  # (.+)$", block, re.MULTILINE)
+        printed = capsys.readouterr().out.splitlines()
+        assert not said or len(said) == len(printed), block
+        for expected, line in zip(said, printed, strict=False):
+            assert re.fullmatch(".*".join(map(re.escape, expected.split("..."))), line), f"{line!r}, not {expected!r}"
+        for alias, config in names.get("CHANNEL_LAYERS", {}).items():
+            conf.make_backend(alias, config).close()
+        for value in values_of("hosts", block):
+            RedisChannelLayer(hosts=value).close()
+
+
+def values_of(name: str, block: str) -> list[Any]:
+    """What a block assigns to ``name``, one after the other."""
+    return [
+        ast.literal_eval(statement.value)
+        for statement in ast.parse(block).body
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name
+    ]
 
 
 @pytest.mark.parametrize("document", READMES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links(document: Path) -> None:
-    """What a document links to in this repository exists."""
+    """What a document links to in this repository exists, and has the section that is named."""
     targets = re.findall(r"<([^<>`\s]+)>`_|^\.\. (?:image|figure|include):: (\S+)", document.read_text(), re.MULTILINE)
     for target in ("".join(groups) for groups in targets):
         if "://" not in target:
-            assert (document.parent / target.partition("#")[0]).exists(), target
+            path, _, section = target.partition("#")
+            found = document.parent / path if path else document
+            assert found.exists(), target
+            assert not section or section in sections(found), target
+
+
+def sections(document: Path) -> set[str]:
+    """The headings of a document, as links name them."""
+    headings = re.findall(r"^(.+)\n([=~-])\2+$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") for title, _ in headings}
 
 
 def test_every_setting_is_documented() -> None:
     """docs/settings.rst has each key of ROUTECHAN and of an entry of CHANNEL_LAYERS, and no other."""
     text = (ROOT / "docs" / "settings.rst").read_text()
-    for key in (*conf.SERVER_KEYS, conf.THREADS, *conf.LAYER_KEYS):
+    for key in (*conf.SERVER_KEYS, conf.THREADS, conf.ROUTING, *conf.LAYER_KEYS):
         assert f"``{key}``" in text, key
+
+
+def test_every_check_is_documented() -> None:
+    """docs/settings.rst has each id that ``manage.py check`` may print, and no other."""
+    ids = r"routechan\.[EW]\d{3}"
+    text = (ROOT / "docs" / "settings.rst").read_text()
+    assert set(re.findall(ids, text)) == set(re.findall(ids, inspect.getsource(checks)))
 
 
 def test_every_option_is_documented() -> None:
@@ -67,6 +128,107 @@ def test_every_option_is_documented() -> None:
     text = (ROOT / "docs" / "server.rst").read_text()
     for option in ServerOptions.__dataclass_fields__:
         assert f"``{option}``" in text, option
+
+
+LAYERS = (ROOT / "docs" / "layers.rst").read_text()
+
+
+@pytest.mark.parametrize("layer_class", [InMemoryChannelLayer, RedisChannelLayer])
+def test_every_option_of_a_layer_is_documented(layer_class: type) -> None:
+    """docs/layers.rst has a row for each option, with its default."""
+    parameters = dict(inspect.signature(layer_class).parameters)
+    for name in ("clock", "unknown"):  # for tests; what is refused
+        parameters.pop(name, None)
+    for name, parameter in parameters.items():
+        assert re.search(rf"^``{name}`` +{re.escape(str(parameter.default))} ", LAYERS, re.MULTILINE), name
+    assert layer_class is InMemoryChannelLayer or set(parameters) == set(OPTIONS)
+
+
+def test_what_older_layers_had_is_documented() -> None:
+    """docs/layers.rst has each option that is refused with a reason, and each BACKEND that is read as ours."""
+    for name in (*hosts._GONE, *conf.OLD_BACKENDS, *hosts._SETTLED.keys() - {"is_master"}):
+        assert f"``{name}``" in LAYERS, name
+
+
+def test_every_key_is_documented() -> None:
+    """docs/layers.rst has the keys in Redis that the module ``keys`` has."""
+    documented = set(re.findall(r"^``(<prefix>:[^`]+)`` +[a-z]+ ", LAYERS, re.MULTILINE))
+    described = {line.split()[0].rstrip(",") for line in (keys.__doc__ or "").splitlines() if "<prefix>:" in line}
+    assert documented == described | {"<prefix>:{statistics}:<queue>"}
+    assert f"one of the {keys.HOMES}" in LAYERS
+
+
+def test_every_count_is_documented() -> None:
+    """docs/layers.rst has what statistics tell."""
+    layer = InMemoryChannelLayer()
+    for name in {*COUNTED, *layer.sync.global_statistics(), *layer.sync.channel_statistics("a")}:
+        assert f"``{name}``" in LAYERS, name
+
+
+def test_numbers_in_the_text() -> None:
+    """docs/layers.rst says of limits and times what they are."""
+    for number in (
+        f"{engine.MAILBOX_CAPACITY:,} messages",
+        f"up to {operations.LONGEST_DELAY // 86400} days",
+        f"more than {pipe.WAITING:,} operations waiting",
+    ):
+        assert number in LAYERS, number
+    assert pipe.PATIENCE == 10, "the text says ten seconds"
+    for mailbox in engine.MAILBOXES:
+        assert f"``{mailbox}``" in LAYERS, mailbox
+
+
+#: A block of the commands that an ACL has to allow.
+COMMANDS = re.search(r"for an ACL.*?\n\n\.\. code-block:: text\n\n(.*?)\n\n\S", LAYERS, re.DOTALL)
+
+
+def test_every_command_is_documented() -> None:
+    """docs/layers.rst lists each command the layer sends."""
+    assert COMMANDS is not None
+    sources = "\n".join(path.read_text() for path in (ROOT / "routechan" / "layers" / "redis").glob("*.py"))
+    sent = set(re.findall(r"""\(\(?"([A-Z]{3,})",?[ )]""", sources))
+    assert sent <= set(re.findall(r"[A-Z]{3,}", COMMANDS[1])), "a command is missing"
+    assert {"RPUSH", "BLMPOP", "SCAN", "TIME"} <= sent, "the pattern above finds them"
+
+
+async def test_the_documented_commands_suffice(request: pytest.FixtureRequest) -> None:
+    """A user of Redis who may use what docs/layers.rst lists, and nothing else, can use the layer."""
+    assert COMMANDS is not None
+    allowed = [name for name in re.findall(r"[A-Z]{3,}", COMMANDS[1]) if name not in ("CLUSTER", "ASKING")]
+    server = shared(request.config, SingleServer)
+    administrator: redis.Redis = server.client()
+    rules = {"keys": ["documents*"], "commands": [f"+{name}" for name in allowed]}
+    administrator.acl_setuser("documents", enabled=True, passwords=["+secret"], reset=True, **rules)
+    url = server.url.replace("redis://", "redis://documents:secret@")
+    here, there = (RedisChannelLayer(hosts=[url], prefix="documents", capacity=1) for _ in range(2))
+    try:
+        name = await here.new_channel()
+        until(lambda: administrator.zscore("documents:{leases}", here.process) is not None, "it has its lease")
+        await there.group_add("group", name)
+        await there.group_send("group", {"by": "group"})
+        assert await here.receive(name) == {"by": "group"}
+        await there.send("plain", {"by": "delay"}, delay=0.01)
+        assert await here.receive("plain") == {"by": "delay"}
+        there.sync.send("full", {})
+        with pytest.raises(here.ChannelFull):
+            there.sync.send("full", {})
+        assert there.sync.receive(["full"]) == ("full", {})
+        queue = f"websocket.send.documents.{here.process}!"
+        here.attach(queue, lambda channels, content: None)
+        here.last_will(queue + "a", "websocket.disconnect", {})
+        here.forget(queue + "a")
+        assert await there.group_channels("group") == [name]
+        assert await there.group_count("group") == 1
+        await there.group_discard("group", name)
+        assert (await here.global_statistics())["messages_count"] > 0
+        assert (await here.channel_statistics("plain"))["messages_pending"] == 0
+        await here.flush()
+    finally:
+        here.close()
+        there.close()
+        refused = [entry for entry in administrator.acl_log() if entry["username"] == "documents"]
+        administrator.acl_deluser("documents")
+    assert [entry["object"] for entry in refused if entry["object"] != "client|setinfo"] == []
 
 
 def test_scripts_are_documented() -> None:

@@ -12,8 +12,14 @@ ROOT = Path(__file__).resolve().parent.parent
 #: The numbered behaviours of the consumer API (prefix, last number) that this version covers.
 BEHAVIOURS = [("CH", 8), ("GR", 8), ("MS", 8), ("PM", 15), ("RT", 36), ("WK", 37), ("SG", 6), ("EX", 10), ("UT", 5)]
 
-#: Items of the list of test behaviours: the conformance suite, the in-memory layer, the interface server.
-ITEMS = [*range(1, 45), *range(121, 132), *range(142, 163)]
+#: Items of the list of test behaviours: the conformance suite, all layers, the interface server.
+ITEMS = range(1, 163)
+
+#: What a layer over Redis has to be, each with a test; R15 is the list of items.
+REQUIREMENTS = range(1, 16)
+
+#: What older layers are weak in (prefix, last number).
+WEAKNESSES = [("A", 17), ("C", 24), ("P", 7)]
 
 #: The sections of the layer and server specification, at their second level.
 SECTIONS = [
@@ -21,7 +27,10 @@ SECTIONS = [
     "1.2",
     "1.3",
     "1.4",
-    *(f"2.{n}" for n in range(1, 9)),
+    "1.5",
+    *(f"2.{n}" for n in range(1, 12)),
+    *(f"3.{n}" for n in range(1, 9)),
+    *(f"4.{n}" for n in range(1, 9)),
     *(f"6.{n}" for n in range(2, 16)),
     "7.1",
     "7.2",
@@ -29,9 +38,12 @@ SECTIONS = [
 ]
 
 
+def named_by_tests() -> str:
+    return "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__).resolve())
+
+
 def written() -> str:
-    tests = [path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__).resolve()]
-    return "\n".join(path.read_text() for path in [*tests, ROOT / "docs" / "differences.rst"])
+    return named_by_tests() + (ROOT / "docs" / "differences.rst").read_text()
 
 
 def numbers(pattern: str, text: str) -> set[int]:
@@ -62,3 +74,16 @@ def test_items() -> None:
 def test_sections(section: str) -> None:
     """Each section of the layer and server specification is named."""
     assert re.search(rf"(?<![\d.]){re.escape(section)}(?!\d)", written())
+
+
+@pytest.mark.parametrize("number", REQUIREMENTS)
+def test_requirements(number: int) -> None:
+    """Each requirement on a layer over Redis is named by a test, singly: a range would name what nobody thought of."""
+    assert re.search(rf"(?<![\w-])R{number}(?!\d| to |\.\.|-)", named_by_tests())
+
+
+@pytest.mark.parametrize(("prefix", "last"), WEAKNESSES)
+def test_weaknesses(prefix: str, last: int) -> None:
+    """Each weakness of older layers is named, where it is mended or where it is left."""
+    singly = {int(number) for number in re.findall(rf"(?<![\w-]){prefix}(\d+)(?!\d| to )", written())}
+    assert set(range(1, last + 1)) - singly == set()

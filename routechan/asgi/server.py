@@ -38,25 +38,23 @@ class Server:
     consumers: Consumers
     layer: BaseChannelLayer
     options: ServerOptions
-    sockets: ReplyChannels[SocketReply] = field(
-        default_factory=lambda: ReplyChannels("websocket.send", translation.socket_reply)
-    )
-    responses: ReplyChannels[ResponseReply] = field(
-        default_factory=lambda: ReplyChannels("http.response", translation.response_reply)
-    )
+    sockets: ReplyChannels[SocketReply] = field(init=False)
+    responses: ReplyChannels[ResponseReply] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.sockets = ReplyChannels("websocket.send", translation.socket_reply, self.layer)
+        self.responses = ReplyChannels("http.response", translation.response_reply, self.layer)
         self._origins = Origins(self.options.allowed_origins)
 
     async def start(self) -> None:
-        self.sockets.attach(self.layer)
-        self.responses.attach(self.layer)
+        self.sockets.attach()
+        self.responses.attach()
         await self.consumers.start()
 
     async def stop(self) -> None:
         await self.consumers.stop()
-        self.responses.detach()
-        self.sockets.detach()
+        await self.responses.detach()
+        await self.sockets.detach()
 
     def refusal(self, connect: Content) -> str | None:
         """Why a socket is refused before any consumer sees it, or None."""

@@ -10,7 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .. import names
 from ..encoding import Content
-from ..exceptions import ChannelFull, InvalidContent
+from ..exceptions import ChannelFull, ChannelLayerUnavailable, InvalidContent
+from ..handover import settled
 from ..layers.base import BaseChannelLayer
 from .translation import SocketReply, may_close_with, socket_reply
 from .writer import Send, Writer
@@ -33,22 +34,25 @@ class ReplyChannels(Generic[Reply]):
     Replies reach them straight from the layer's ``send``, with no queue in between.
     """
 
-    def __init__(self, prefix: str, read: Callable[[Content], Reply]) -> None:
-        self.queue = f"{prefix}.{names.random_part(10)}!"
+    def __init__(self, prefix: str, read: Callable[[Content], Reply], layer: BaseChannelLayer) -> None:
+        self.queue = f"{prefix}.{names.random_part(6)}.{layer.process}!"
+        self.layer = layer
         self._read = read
         self._open: dict[str, Replied[Reply]] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def attach(self, layer: BaseChannelLayer) -> None:
+    def attach(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._layer = layer
-        layer.attach(self.queue, self.deliver)
+        self.layer.attach(self.queue, self.deliver)
 
-    def detach(self) -> None:
-        self._layer.detach(self.queue)
+    async def detach(self) -> None:
+        try:
+            await settled(self.layer.detach(self.queue))
+        except ChannelLayerUnavailable as error:
+            logger.warning("The layer did not take notice that %s has ended: %s", self.queue, error)
 
     def new_name(self) -> str:
         return self.queue + names.random_part(10)
@@ -59,7 +63,7 @@ class ReplyChannels(Generic[Reply]):
     def remove(self, name: str) -> None:
         """The connection is gone, and leaves the groups its consumers left it in."""
         self._open.pop(name, None)
-        self._layer.forget(name)
+        self.layer.forget(name)
 
     def deliver(self, channels: Sequence[str], content: Content) -> None:
         """Give ``content``, read once, to each connection; names that are gone are passed over (DM-05).
@@ -75,7 +79,7 @@ class ReplyChannels(Generic[Reply]):
             if connection is not None:
                 connection.reply(reply)
             else:
-                self._layer.forget(channels[0])
+                self.layer.forget(channels[0])
         else:
             self._deliver(channels, reply)
 
@@ -84,7 +88,7 @@ class ReplyChannels(Generic[Reply]):
         for name in channels:
             connection = find(name)
             if connection is None:
-                self._layer.forget(name)  # added to a group after it had gone
+                self.layer.forget(name)  # added to a group after it had gone
                 continue
             try:
                 connection.reply(reply)

@@ -126,7 +126,8 @@ def socket_reply(content: Content) -> SocketReply:
         if type(text) is str and text and text.isascii():
             return None, {"type": "websocket.send", "text": text}, None
     check_content(content)
-    if not _REPLY_KEYS.issuperset(content):
+    # An event of Channels 4 is for the class-based members of a group: a socket takes what it knows of it.
+    if not _REPLY_KEYS.issuperset(content) and "type" not in content:
         unknown = ", ".join(sorted(repr(key) for key in content if key not in _REPLY_KEYS))
         raise InvalidContent(
             f"a reply to a WebSocket has the keys 'accept', 'text', 'bytes' and 'close', not {unknown}; "

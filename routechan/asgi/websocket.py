@@ -32,7 +32,10 @@ async def serve_websocket(server: Server, scope: Scope, receive: Receive, send: 
         logger.warning("WebSocket %r is refused: %s", content["path"], refusal)
         await send({"type": "websocket.close", "code": 1000})
         return
-    connection = _Connection(server, name, content["path"], scope, send)
+    path = content["path"]
+    connection = _Connection(server, name, path, scope, send)
+    if server.consumers.serves(("websocket.disconnect",), content):
+        server.layer.last_will(name, "websocket.disconnect", translation.disconnect_content(1006, name, path, 1))
     server.sockets.add(name, connection.socket)
     running = connection.run(content, receive)
     del content  # its headers are not needed for as long as the socket is open

@@ -2,12 +2,14 @@
 
 from .base import BaseChannelLayer, SyncChannelLayer
 from .memory import InMemoryChannelLayer
+from .redis import RedisChannelLayer
 from .registry import DEFAULT_CHANNEL_LAYER, channel_layers
 
 __all__ = [
     "DEFAULT_CHANNEL_LAYER",
     "BaseChannelLayer",
     "InMemoryChannelLayer",
+    "RedisChannelLayer",
     "SyncChannelLayer",
     "channel_layers",
 ]

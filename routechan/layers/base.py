@@ -8,6 +8,7 @@ content and never see a ``Message``. Every layer passes the same tests, ``tests/
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -31,13 +32,27 @@ class CapacityRules:
     """
 
     def __init__(self, capacity: int, channel_capacity: Capacities | None) -> None:
+        _check_capacity("capacity", capacity)
+        if channel_capacity is not None and not isinstance(channel_capacity, Mapping):
+            raise exceptions.InvalidChannelLayerError(
+                f"channel_capacity is a dict of patterns and capacities, such as {{'http.*': 200}}, not "
+                f"{channel_capacity!r}"
+            )
+        for pattern, limit in (channel_capacity or {}).items():
+            if not isinstance(pattern, (str, re.Pattern)):
+                raise exceptions.InvalidChannelLayerError(
+                    f"channel_capacity has the key {pattern!r}; a pattern is a glob or a compiled expression"
+                )
+            _check_capacity(f"channel_capacity[{pattern!r}]", limit)
         self.capacity = capacity
         self._patterns: list[tuple[re.Pattern[str], int]] = [
             (re.compile(fnmatch.translate(pattern)) if isinstance(pattern, str) else pattern, limit)
             for pattern, limit in (channel_capacity or {}).items()
         ]
+        #: The capacity of the queue that a channel lies in.
+        self.of = functools.lru_cache(maxsize=4096)(self._of)
 
-    def of(self, channel: str) -> int:
+    def _of(self, channel: str) -> int:
         if self._patterns:
             for name in (channel, names.queue_name(channel)):
                 for pattern, limit in self._patterns:
@@ -60,6 +75,33 @@ class _Layer:
     channel_capacity: Capacities | None
 
 
+def check_seconds(**options: object) -> None:
+    """Raise ``InvalidChannelLayerError`` for the first of ``options`` that is no time."""
+    for name, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+            raise exceptions.InvalidChannelLayerError(
+                f"{name} is a number of seconds above 0, such as 60, not {value!r}"
+            )
+
+
+def _check_capacity(where: str, capacity: object) -> None:
+    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
+        raise exceptions.InvalidChannelLayerError(f"{where} is a number of messages from 1 on, not {capacity!r}")
+
+
+#: Seconds that a message may be delayed at most.
+LONGEST_DELAY = 366 * 86400
+
+
+def check_delay(delay: object) -> float:
+    """Return ``delay`` if it is a number of seconds, else raise ``ValueError``."""
+    if isinstance(delay, bool) or not isinstance(delay, (int, float)) or not 0 <= delay < float("inf"):
+        raise ValueError(f"delay is a number of seconds of at least 0, such as 2.5, not {delay!r}")
+    if delay > LONGEST_DELAY:
+        raise ValueError(f"delay is at most {LONGEST_DELAY} seconds, not {delay!r}")
+    return delay
+
+
 class BaseChannelLayer(_Layer, ABC):
     """The async face. Lifetime: process. Safe to use from several threads and event loops.
 
@@ -70,13 +112,16 @@ class BaseChannelLayer(_Layer, ABC):
     #: True where another process sees the same channels; False keeps workers from being started in vain.
     crosses_processes: ClassVar[bool]
 
+    #: The name of this process on the layer: the part of its channels' names before ``!``, after the last dot.
+    process: str
+
     @property
     @abstractmethod
     def sync(self) -> SyncChannelLayer:
         """The 1.x face over the same channels."""
 
     @abstractmethod
-    def post(self, channel: str, content: Content) -> Awaitable[None] | None:
+    def post(self, channel: str, content: Content, delay: float = 0.0) -> Awaitable[None] | None:
         """Start a send now, without waiting; what is returned, if anything, is awaited for its outcome.
 
         Calls take effect in the order they are made. Only for the event loop's own thread.
@@ -84,18 +129,24 @@ class BaseChannelLayer(_Layer, ABC):
         """
 
     @abstractmethod
-    def post_group(self, group: str, content: Content) -> Awaitable[None] | None:
+    def post_group(self, group: str, content: Content, delay: float = 0.0) -> Awaitable[None] | None:
         """``group_send`` as ``post`` is to ``send``."""
 
-    async def send(self, channel: str, content: Content) -> None:
-        """Put ``content`` at the end of ``channel``; never waits for room, raises ``ChannelFull``."""
-        pending = self.post(channel, content)
+    async def send(self, channel: str, content: Content, delay: float = 0.0) -> None:
+        """Put ``content`` at the end of ``channel``; never waits for room, raises ``ChannelFull``.
+
+        With ``delay``, that many seconds later; a channel that is full then is tried again each second.
+        """
+        pending = self.post(channel, content, delay)
         if pending is not None:
             await pending
 
-    async def group_send(self, group: str, content: Content) -> None:
-        """Send to every member; a member that is full misses the message, counted as dropped."""
-        pending = self.post_group(group, content)
+    async def group_send(self, group: str, content: Content, delay: float = 0.0) -> None:
+        """Send to every member; a member that is full misses the message, counted as dropped.
+
+        With ``delay``, that many seconds later, to who is a member then.
+        """
+        pending = self.post_group(group, content, delay)
         if pending is not None:
             await pending
 
@@ -120,20 +171,39 @@ class BaseChannelLayer(_Layer, ABC):
         """The members, in no promised order."""
 
     @abstractmethod
+    async def group_count(self, group: str) -> int:
+        """How many members there are."""
+
+    @abstractmethod
     async def flush(self) -> None:
         """Remove all messages and groups."""
 
     @abstractmethod
+    async def global_statistics(self) -> dict[str, Any]:
+        """As ``SyncChannelLayer.global_statistics``."""
+
+    @abstractmethod
+    async def channel_statistics(self, channel: str) -> dict[str, Any]:
+        """As ``SyncChannelLayer.channel_statistics``."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what the layer runs and holds open; it cannot be used after that."""
+
+    @abstractmethod
     def attach(self, queue: str, deliver: Deliver) -> None:
-        """From now on ``deliver`` takes what is sent to ``queue`` (a name ending in ``!``) of this process.
+        """From now on ``deliver`` takes what is sent to ``queue``, a name that ends in ``.<process>!``.
 
         It is called in any thread and must not wait. Members under an attached queue are live sockets
         and requests: their memberships do not expire.
         """
 
     @abstractmethod
-    def detach(self, queue: str) -> None:
-        """End ``attach``, and the memberships under ``queue``."""
+    def detach(self, queue: str) -> Awaitable[None] | None:
+        """End ``attach``, and the memberships under ``queue``; what is returned, if anything, is awaited for the end.
+
+        Only for the event loop's own thread.
+        """
 
     @abstractmethod
     def count_dropped(self, channel: str, messages: int) -> None:
@@ -141,7 +211,14 @@ class BaseChannelLayer(_Layer, ABC):
 
     @abstractmethod
     def forget(self, channel: str) -> None:
-        """A channel under an attached queue is gone: end its memberships, which would not expire."""
+        """A channel under an attached queue is gone: end its memberships, which would not expire, and its last will."""
+
+    @abstractmethod
+    def last_will(self, channel: str, to: str, content: Content) -> None:
+        """If this process dies without a word, another sends ``content`` to ``to``, once.
+
+        ``channel`` lies under an attached queue; ``forget`` takes its last will back.
+        """
 
 
 class SyncChannelLayer(_Layer, ABC):
@@ -155,12 +232,12 @@ class SyncChannelLayer(_Layer, ABC):
     layer: BaseChannelLayer
 
     @abstractmethod
-    def send(self, channel: str, content: Content) -> None:
-        """Put ``content`` at the end of ``channel``; raises ``ChannelFull``."""
+    def send(self, channel: str, content: Content, delay: float = 0.0) -> None:
+        """As ``BaseChannelLayer.send``."""
 
     @abstractmethod
-    def send_group(self, group: str, content: Content) -> None:
-        """Send to every member; a full member misses the message."""
+    def send_group(self, group: str, content: Content, delay: float = 0.0) -> None:
+        """As ``BaseChannelLayer.group_send``."""
 
     @abstractmethod
     def receive(self, channels: Iterable[str], block: bool = False) -> tuple[str, Content] | tuple[None, None]:
@@ -174,9 +251,13 @@ class SyncChannelLayer(_Layer, ABC):
         """The older name of ``receive``, which 1.x workers call."""
         return self.receive(channels, block)
 
-    @abstractmethod
     def new_channel(self, pattern: str) -> str:
         """An unused name made of ``pattern``, which ends in ``?``, and random letters."""
+        if not isinstance(pattern, str) or not pattern.endswith("?"):
+            raise exceptions.InvalidName(
+                f"new_channel takes a pattern that ends in '?', such as 'reply?', not {pattern!r}"
+            )
+        return names.check_channel_name(pattern + names.random_part(12))
 
     @abstractmethod
     def group_add(self, group: str, channel: str) -> None:
@@ -189,6 +270,10 @@ class SyncChannelLayer(_Layer, ABC):
     @abstractmethod
     def group_channels(self, group: str) -> list[str]:
         """As ``BaseChannelLayer.group_channels``."""
+
+    @abstractmethod
+    def group_count(self, group: str) -> int:
+        """As ``BaseChannelLayer.group_count``."""
 
     @abstractmethod
     def flush(self) -> None:

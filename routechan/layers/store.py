@@ -1,219 +1,352 @@
-"""The messages and groups of one process, shared by both faces of the in-memory layer."""
+"""The messages and groups that one process holds itself.
+
+For the in-memory layer that is everything; for a layer that crosses processes, the channels of this process,
+and what was taken off other channels for a reader that has gone.
+"""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import random
 import threading
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 from .. import names
-from ..encoding import Content, check_content, encode
-from ..exceptions import ChannelFull, InvalidContent
+from ..exceptions import ChannelFull, InvalidContent, InvalidName
 from .base import CapacityRules, Deliver
+from .parcel import Parcel
+from .statistics import Counts
+from .waiting import LoopWaiter, Stored, Waiter, wake
 
-#: How many queues have their own statistics; with more, the one counted first is forgotten.
-COUNTED_QUEUES = 10_000
-
-
-class Stored(NamedTuple):
-    number: int
-    sent: float
-    channel: str
-    data: bytes
-
-
-class Waiter:
-    """Somebody waiting for one message. Lifetime: one ``receive`` call."""
-
-    __slots__ = ("accepts", "item", "queues", "wake")
-
-    def __init__(self, queues: list[str], accepts: str | None, wake: Callable[[], object]) -> None:
-        self.queues = queues
-        self.accepts = accepts  # a full name, or None for whatever its queues get
-        self.item: Stored | None = None
-        self.wake = wake
+#: Told when a membership ends by itself: ``ended(group, channel)``.
+Ended = Callable[[str, str], object]
 
 
 class Store:
-    """The channels and groups both faces share. Lifetime: layer. Every method takes the lock."""
+    """Queues, waiters and memberships. Lifetime: layer. Every method takes the lock.
 
-    def __init__(self, expiry: float, group_expiry: float, rules: CapacityRules, clock: Callable[[], float]) -> None:
+    A queue is what lies up to ``!``, except for the channels of this process (``new_channel``): each of these is
+    read by one consumer, so each is a queue, with a capacity of its own.
+    """
+
+    def __init__(
+        self,
+        process: str,
+        expiry: float,
+        group_expiry: float,
+        rules: CapacityRules,
+        clock: Callable[[], float],
+        counts: Counts,
+        ended: Ended | None = None,
+    ) -> None:
         self.expiry = expiry
         self.group_expiry = group_expiry
         self.rules = rules
         self.clock = clock
+        self.counts = counts
         self.attached: dict[str, Deliver] = {}
+        self._own = f".{process}!"
+        #: What a message to a channel lies in.
+        self.queue_of = functools.lru_cache(maxsize=16_384)(self._queue_of)
+        self._ended = ended
         self._lock = threading.RLock()
         self._number = 0
+        self._purge_at = clock() + 2 * expiry
         self._queues: dict[str, deque[Stored]] = {}
         self._waiters: dict[str, deque[Waiter]] = {}
-        # group -> queue -> channel -> when it was added; by queue, because one deliver serves all its members
+        # group -> queue name -> channel -> when it ends; by queue name, because one deliver serves all its members
         self._groups: dict[str, dict[str, dict[str, float]]] = {}
         self._memberships: dict[str, set[str]] = {}
-        self._totals: Counter[str] = Counter()
-        self._counts: OrderedDict[str, Counter[str]] = OrderedDict()
+
+    def is_own(self, queue_name: str) -> bool:
+        """Whether these are channels of this process."""
+        return queue_name.endswith(self._own)
+
+    def check_shared(self, queue_name: str) -> str:
+        """Return ``queue_name`` unless these are channels of this process, which nobody reads all at once."""
+        if self.is_own(queue_name):
+            raise InvalidName(
+                f"{queue_name!r} holds channels that new_channel() of the async face made, or a server's; each is "
+                "read by its full name: await layer.receive(channel)"
+            )
+        return queue_name
+
+    def _queue_of(self, channel: str) -> str:
+        queue_name = names.queue_name(channel)
+        return channel if queue_name.endswith(self._own) else queue_name
 
     # Messages
 
     def put(self, channel: str, data: bytes) -> None:
-        queue_name = names.queue_name(channel)
+        """Raises ``ChannelFull``."""
+        queue = self.queue_of(channel)
+        woken: list[Waiter] = []
         with self._lock:
-            self._number += 1
-            item = Stored(self._number, self.clock(), channel, data)
-            if not self._give(queue_name, item):
-                queue = self._live(queue_name)
-                limit = self.rules.of(channel)
-                if len(queue) >= limit:
-                    self._count(queue_name, "channel_full_count")
-                    raise ChannelFull(queue_name, limit)
-                queue.append(item)
-                self._queues[queue_name] = queue
-            self._count(queue_name, "messages_count")
+            if not self._offer(queue, channel, data, self.clock() + self.expiry, woken):
+                self.counts.add(names.queue_name(queue), "channel_full_count")
+                raise ChannelFull(queue, self.rules.of(channel))
+        self.counts.add(names.queue_name(queue), "messages_count")
+        self.wake(woken)
+
+    def put_many(self, channels: Sequence[str], data: bytes, expires: float | None = None) -> None:
+        """One message to each of ``channels``, which share a queue name; those that are full miss it.
+
+        With ``expires`` it came from another process, which counted it.
+        """
+        woken: list[Waiter] = []
+        dropped = 0
+        queue_name = names.queue_name(channels[0])
+        own = self.is_own(queue_name)
+        sent_here = expires is None
+        with self._lock:
+            if expires is None:
+                expires = self.clock() + self.expiry
+            for channel in channels:
+                queue = channel if own else queue_name
+                waiting = self._waiters.get(queue)
+                if waiting is not None and len(waiting) == 1 and own:
+                    # One consumer waits for its own channel: by far the most frequent in a large group.
+                    self._number += 1
+                    waiter = waiting[0]
+                    waiter.item = Stored(self._number, expires, channel, data)
+                    woken.append(waiter)
+                    del self._waiters[queue]
+                else:
+                    dropped += not self._offer(queue, channel, data, expires, woken)
+        self.wake(woken)
+        if dropped:
+            self.counts.add(queue_name, "dropped_count", dropped)
+        if sent_here and dropped < len(channels):
+            self.counts.add(queue_name, "messages_count", len(channels) - dropped)
+
+    def keep(self, channel: str, data: bytes, expires: float, woken: list[Waiter]) -> None:
+        """Take what was popped elsewhere: to who waits for it, else in its place; the oldest make room for it.
+
+        Who waited is added to ``woken``, to be told with ``wake``, together with others.
+        """
+        queue = self.queue_of(channel)
+        with self._lock:
+            while not self._offer(queue, channel, data, expires, woken):
+                self._queues[queue].popleft()
+                self.counts.add(names.queue_name(queue), "dropped_count")
 
     def take(self, waiter: Waiter) -> bool:
         """Fill ``waiter`` with a message if one is there, else let it wait."""
         with self._lock:
             # A busy channel must not starve a quiet one (2.3): ask in random order.
-            for queue_name in random.sample(waiter.queues, len(waiter.queues)):
-                queue = self._live(queue_name)
-                for item in queue:
-                    if waiter.accepts in (None, item.channel):
-                        queue.remove(item)
-                        if not queue:
-                            del self._queues[queue_name]
+            ordered = waiter.queues if len(waiter.queues) < 2 else random.sample(waiter.queues, len(waiter.queues))
+            for queue in ordered:
+                stored = self._live(queue)
+                for item in stored:
+                    if waiter.accepts(item.channel):
+                        stored.remove(item)
+                        if not stored:
+                            del self._queues[queue]
                         waiter.item = item
                         return True
-            for queue_name in waiter.queues:
-                self._waiters.setdefault(queue_name, deque()).append(waiter)
+            for queue in waiter.queues:
+                self._waiters.setdefault(queue, deque()).append(waiter)
             return False
+
+    async def wait(self, waiter: LoopWaiter) -> None:
+        """Return when ``waiter``, which ``take`` left waiting, has its message."""
+        try:
+            await waiter.future
+        except BaseException:
+            self.leave(waiter, put_back=True)
+            raise
 
     def leave(self, waiter: Waiter, *, put_back: bool) -> None:
         """End a wait. What a cancelled waiter was given goes to the next one, or back to its place (R7)."""
+        woken: list[Waiter] = []
         with self._lock:
-            self._forget(waiter)
+            self._forget_waiter(waiter)
             if put_back and waiter.item is not None:
-                queue_name = names.queue_name(waiter.item.channel)
-                if not self._give(queue_name, waiter.item):
-                    queue = self._queues.setdefault(queue_name, deque())
-                    earlier = sum(item.number < waiter.item.number for item in queue)
-                    queue.insert(earlier, waiter.item)
+                self._put_back(waiter.item, woken)
+                waiter.item = None
+        self.wake(woken)
 
-    def _give(self, queue_name: str, item: Stored) -> bool:
-        for waiter in tuple(self._waiters.get(queue_name, ())):
-            if waiter.accepts in (None, item.channel):
-                self._forget(waiter)
+    def waiting(self, queue: str) -> int:
+        """How many wait for messages of ``queue``."""
+        waiting = self._waiters.get(queue)
+        return len(waiting) if waiting is not None else 0
+
+    def pending(self, queue: str) -> tuple[int, float]:
+        """How many messages wait in ``queue``, and for how many seconds the oldest does."""
+        with self._lock:
+            stored = self._live(queue)
+            return len(stored), self.clock() - stored[0].expires + self.expiry if stored else 0.0
+
+    def purge(self) -> None:
+        """Forget what has expired in queues that nobody reads."""
+        with self._lock:
+            self._purge_at = self.clock() + 2 * self.expiry
+            for queue in tuple(self._queues):
+                self._live(queue)
+
+    def _offer(self, queue: str, channel: str, data: bytes, expires: float, woken: list[Waiter]) -> bool:
+        if expires > self._purge_at:
+            self.purge()
+        self._number += 1
+        item = Stored(self._number, expires, channel, data)
+        if queue in self._waiters and self._give(queue, item, woken):
+            return True
+        stored = self._live(queue)
+        if len(stored) >= self.rules.of(channel):
+            return False
+        stored.append(item)
+        self._queues[queue] = stored
+        return True
+
+    def _give(self, queue: str, item: Stored, woken: list[Waiter]) -> bool:
+        for waiter in self._waiters.get(queue, ()):
+            if waiter.accepts(item.channel):
+                self._forget_waiter(waiter)
                 waiter.item = item
-                try:
-                    waiter.wake()
-                except RuntimeError:  # its event loop was closed while it waited
-                    waiter.item = None
-                    continue
+                woken.append(waiter)
                 return True
         return False
 
-    def _forget(self, waiter: Waiter) -> None:
-        for queue_name in waiter.queues:
-            waiting = self._waiters.get(queue_name)
+    def wake(self, woken: list[Waiter]) -> None:
+        """Tell them that they have their message. Outside the lock, because a waiter may run at once."""
+        while woken and (gone := wake(woken)):
+            woken = []
+            with self._lock:
+                for waiter in gone:
+                    if waiter.item is not None:
+                        self._put_back(waiter.item, woken)
+                        waiter.item = None
+
+    def _put_back(self, item: Stored, woken: list[Waiter]) -> None:
+        queue = self.queue_of(item.channel)
+        if not self._give(queue, item, woken):
+            stored = self._queues.setdefault(queue, deque())
+            stored.insert(sum(earlier.number < item.number for earlier in stored), item)
+
+    def _forget_waiter(self, waiter: Waiter) -> None:
+        for queue in waiter.queues:
+            waiting = self._waiters.get(queue)
             if waiting is not None and waiter in waiting:
                 waiting.remove(waiter)
                 if not waiting:
-                    del self._waiters[queue_name]
+                    del self._waiters[queue]
 
-    def _live(self, queue_name: str) -> deque[Stored]:
+    def _live(self, queue: str) -> deque[Stored]:
         """The queue without what has expired; an empty one is forgotten until something is put."""
-        queue = self._queues.get(queue_name)
-        if queue is None:
+        stored = self._queues.get(queue)
+        if stored is None:
             return deque()
-        oldest = self.clock() - self.expiry
-        while queue and queue[0].sent < oldest:
+        now = self.clock()
+        while stored and stored[0].expires < now:
             # Nobody reads this member: keep it in no group (43 of the spec's list).
-            self.forget(queue.popleft().channel)
-            self._count(queue_name, "expired_count")
-        if not queue:
-            del self._queues[queue_name]
-        return queue
+            channel = stored.popleft().channel
+            for group in self._ended_by_itself(channel):
+                self._discard(group, channel)
+            self.counts.add(names.queue_name(queue), "expired_count")
+        if not stored:
+            del self._queues[queue]
+        return stored
+
+    def _ended_by_itself(self, channel: str) -> tuple[str, ...]:
+        groups = tuple(self._memberships.get(channel, ()))
+        if self._ended is not None:
+            for group in groups:
+                self._ended(group, channel)
+        return groups
 
     # Groups
 
-    def add(self, group: str, channel: str) -> None:
+    def add(self, group: str, channel: str) -> bool:
+        """Whether this is the first member of its queue."""
         with self._lock:
-            queue_name = names.queue_name(channel)
-            self._groups.setdefault(group, {}).setdefault(queue_name, {})[channel] = self.clock()
+            queues = self._groups.setdefault(group, {})
+            members = queues.setdefault(names.queue_name(channel), {})
+            first = not members
+            members.pop(channel, None)  # so that they stay in the order in which they end
+            members[channel] = self.clock() + self.group_expiry
             self._memberships.setdefault(channel, set()).add(group)
+            return first
 
-    def discard(self, group: str, channel: str) -> None:
+    def discard(self, group: str, channel: str) -> bool:
+        """Whether this was the last member of its queue."""
         with self._lock:
-            self._discard(group, channel)
+            return self._discard(group, channel)
 
-    def _discard(self, group: str, channel: str) -> None:
-        groups = self._memberships.get(channel)
-        if groups is None or group not in groups:
-            return
-        groups.remove(group)
-        if not groups:
-            del self._memberships[channel]
-        queue_name = names.queue_name(channel)
-        members = self._groups[group][queue_name]
-        del members[channel]
-        if not members:
-            del self._groups[group][queue_name]
-            if not self._groups[group]:
-                del self._groups[group]
-
-    def members(self, group: str) -> dict[str, list[str]]:
-        """Queue -> live members, after those that expired are gone."""
+    def forget(self, channel: str) -> list[tuple[str, bool]]:
+        """End all memberships of ``channel``: their groups, and whether it was the last of its queue there."""
+        if channel not in self._memberships:
+            return []
         with self._lock:
-            oldest = self.clock() - self.group_expiry
-            for queue_name, members in tuple(self._groups.get(group, {}).items()):
-                if queue_name in self.attached:
-                    continue  # a live socket is never evicted
-                self._live(queue_name)
-                for channel in [name for name, added in members.items() if added < oldest]:
-                    self._discard(group, channel)
-            return {queue: list(members) for queue, members in self._groups.get(group, {}).items()}
+            groups = tuple(self._memberships.get(channel, ()))
+            return [(group, self._discard(group, channel)) for group in groups]
 
-    def send_group(self, group: str, content: Content) -> None:
-        check_content(content)
-        queues = self.members(group)
+    def members(self, group: str, queue_name: str | None = None) -> dict[str, list[str]]:
+        """Queue name -> live members, of one queue name or all, after those that expired are gone."""
+        with self._lock:
+            queues = self._groups.get(group)
+            if queues is None:
+                return {}
+            now = self.clock()
+            found: dict[str, list[str]] = {}
+            for name in tuple(queues) if queue_name is None else (queue_name,):
+                if name not in self.attached:  # a live socket is never evicted
+                    self._evict(group, name, now)
+                members = queues.get(name)
+                if members:
+                    found[name] = list(members)
+            return found
+
+    def deliver(self, group: str, parcel: Parcel, queue_name: str | None = None, expires: float | None = None) -> None:
+        """One message to the members of ``queue_name``, or to all; those that are full miss it.
+
+        Raises ``InvalidContent`` for what some members cannot take, after the others got it.
+        """
         refused: InvalidContent | None = None
-        for queue_name in list(queues):
-            deliver = self.attached.get(queue_name)
-            if deliver is None:
-                continue
-            members = queues.pop(queue_name)
+        queues = self.members(group, queue_name)
+        # Those attached first: their content need not become bytes.
+        for name in [name for name in queues if name in self.attached]:
+            members = queues.pop(name)
+            deliver = self.attached.get(name)
             try:
-                deliver(members, content)
+                if deliver is not None:
+                    deliver(members, parcel.content)
             except ChannelFull:
-                self._count(queue_name, "dropped_count")
+                self.counts.add(name, "dropped_count")
             except InvalidContent as error:  # of these members' making: the others still get it
                 refused = error
-        data = encode(content) if queues else b""
-        for queue_name, members in queues.items():
-            for channel in members:
-                try:
-                    self.put(channel, data)
-                except ChannelFull:
-                    self._count(queue_name, "dropped_count")
+        for members in queues.values():
+            self.put_many(members, parcel.data, expires)
         if refused is not None:
             raise refused
 
+    def memberships(self, live: bool) -> list[tuple[str, str]]:
+        """``(group, channel)`` of all members, or of those that somebody serves or reads now."""
+        with self._lock:
+            return [
+                (group, channel)
+                for channel, groups in self._memberships.items()
+                if not live or names.queue_name(channel) in self.attached or self.waiting(channel)
+                for group in groups
+            ]
+
     def attach(self, queue_name: str, deliver: Deliver) -> None:
+        if not self.is_own(queue_name):
+            raise InvalidName(f"a queue of this process ends in {self._own!r}, not {queue_name!r}")
         with self._lock:
             self.attached[queue_name] = deliver
 
-    def detach(self, queue_name: str) -> None:
+    def detach(self, queue_name: str) -> list[tuple[str, str]]:
+        """End the memberships under ``queue_name``; returns them as ``(group, channel)``."""
         with self._lock:
             self.attached.pop(queue_name, None)
-            for group, queues in tuple(self._groups.items()):
-                for channel in tuple(queues.get(queue_name, ())):
-                    self._discard(group, channel)
-
-    def forget(self, channel: str) -> None:
-        with self._lock:
-            for group in tuple(self._memberships.get(channel, ())):
+            ended = [
+                (group, channel) for group, queues in self._groups.items() for channel in queues.get(queue_name, ())
+            ]
+            for group, channel in ended:
                 self._discard(group, channel)
+            return ended
 
     def flush(self) -> None:
         with self._lock:
@@ -221,27 +354,36 @@ class Store:
             self._groups.clear()
             self._memberships.clear()
 
-    # Statistics
+    def _evict(self, group: str, queue_name: str, now: float) -> None:
+        members = self._groups.get(group, {}).get(queue_name, {})
+        over = list(itertools.takewhile(lambda channel: members[channel] < now, members))
+        for channel in over:
+            if self._ended is not None:
+                self._ended(group, channel)
+            self._discard(group, channel)
+        own = self.is_own(queue_name)
+        for channel in [channel for channel in members if (channel if own else queue_name) in self._queues]:
+            self._live(channel if own else queue_name)
 
-    def count_dropped(self, channel: str, messages: int) -> None:
-        self._count(names.queue_name(channel), "dropped_count", messages)
+    def _discard(self, group: str, channel: str) -> bool:
+        groups = self._memberships.get(channel)
+        if groups is None or group not in groups:
+            return False
+        groups.remove(group)
+        if not groups:
+            del self._memberships[channel]
+        queue_name = names.queue_name(channel)
+        members = self._groups[group][queue_name]
+        del members[channel]
+        if members:
+            return False
+        del self._groups[group][queue_name]
+        if not self._groups[group]:
+            del self._groups[group]
+        return True
 
-    def _count(self, queue_name: str, what: str, by: int = 1) -> None:
-        with self._lock:
-            self._totals[what] += by
-            self._counts.setdefault(queue_name, Counter())[what] += by
-            if len(self._counts) > COUNTED_QUEUES:
-                self._counts.popitem(last=False)
 
-    def statistics(self, queue_name: str | None) -> dict[str, Any]:
-        with self._lock:
-            counted = self._totals if queue_name is None else self._counts.get(queue_name, Counter())
-            counts: dict[str, Any] = {
-                what: counted[what]
-                for what in ("messages_count", "channel_full_count", "dropped_count", "expired_count")
-            }
-            if queue_name is not None:
-                queue = self._live(queue_name)
-                counts["messages_pending"] = len(queue)
-                counts["messages_max_age"] = self.clock() - queue[0].sent if queue else 0.0
-            return counts
+def channels_of(members: dict[str, list[str]]) -> Iterable[str]:
+    """The channels in what ``members`` gives."""
+    for channels in members.values():
+        yield from channels

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from routechan import Channel, Group, Message, route
-from routechan.layers import SyncChannelLayer
+from routechan.layers import SyncChannelLayer, channel_layers
 
 from ..harness import Connection, get
 from .clients import logged, until
@@ -190,7 +190,7 @@ async def test_a_long_poll_through_a_group(serve: Serve) -> None:
     async with Request(application) as first, Request(application) as second:
         first.body()
         second.body()
-        await until(lambda: len(Group("polls").channels()) == 2)
+        await until(lambda: len(channel_layers["default"].group_channels("polls")) == 2)
         Group("polls").send({"status": 200, "content": b"news"})
         for request in (first, second):
             assert (await request.event())["status"] == 200
@@ -212,9 +212,9 @@ async def test_one_member_of_a_group_that_has_answered_already(serve: Serve) -> 
     application = await serve([route("http.request", answer), route("publish", publish)])
     async with Request(application, "/started") as started, Request(application, "/waits") as waits:
         started.body()
-        await until(lambda: len(Group("polls").channels()) == 1)
+        await until(lambda: len(channel_layers["default"].group_channels("polls")) == 1)
         waits.body()
-        await until(lambda: len(Group("polls").channels()) == 2)
+        await until(lambda: len(channel_layers["default"].group_channels("polls")) == 2)
         Channel("publish").send({})
         assert (await waits.event())["status"] == 200
 

@@ -290,7 +290,7 @@ class Taker:
 @pytest.fixture
 async def channels() -> ReplyChannels[Any]:
     """Attached to ``channels.layer`` of the test's own."""
-    return ReplyChannels("websocket.send", socket_reply)
+    return ReplyChannels("websocket.send", socket_reply, InMemoryChannelLayer())
 
 
 async def test_names_of_reply_channels(channels: ReplyChannels[Any]) -> None:
@@ -301,13 +301,13 @@ async def test_names_of_reply_channels(channels: ReplyChannels[Any]) -> None:
     assert (mark, len(local)) == ("!", 10)
     assert channels.queue == head + mark
     assert channels.new_name() != name
-    assert ReplyChannels("websocket.send", socket_reply).queue != channels.queue
+    assert ReplyChannels("websocket.send", socket_reply, channels.layer).queue != channels.queue
 
 
 async def test_a_reply_reaches_its_connection(channels: ReplyChannels[Any]) -> None:
     """DM-05: that one, at once; a name that is gone or never was is passed over."""
-    layer = InMemoryChannelLayer()
-    channels.attach(layer)
+    layer = channels.layer
+    channels.attach()
     first, second = Taker(), Taker()
     names = [channels.new_name(), channels.new_name()]
     channels.add(names[0], first)
@@ -325,8 +325,8 @@ async def test_a_reply_reaches_its_connection(channels: ReplyChannels[Any]) -> N
 
 async def test_a_reply_from_a_thread_comes_over_the_loop(channels: ReplyChannels[Any]) -> None:
     """design section 3: sockets belong to their loop; the sender learns at once what is wrong with the content."""
-    layer = InMemoryChannelLayer()
-    channels.attach(layer)
+    layer = channels.layer
+    channels.attach()
     loop_thread = asyncio.get_running_loop()
     came_in: list[object] = []
 
@@ -352,8 +352,8 @@ async def test_a_reply_from_a_thread_comes_over_the_loop(channels: ReplyChannels
 
 async def test_a_group_reply_is_read_once_for_all(channels: ReplyChannels[Any]) -> None:
     """R9: each member gets it, and it is translated once."""
-    layer = InMemoryChannelLayer()
-    channels.attach(layer)
+    layer = channels.layer
+    channels.attach()
     takers = [Taker() for _ in range(3)]
     for taker in takers:
         name = channels.new_name()
@@ -366,8 +366,8 @@ async def test_a_group_reply_is_read_once_for_all(channels: ReplyChannels[Any]) 
 
 async def test_one_connections_trouble_is_not_the_others(channels: ReplyChannels[Any]) -> None:
     """2.2: a group send reaches each member; one that refuses costs only itself, and is logged."""
-    layer = InMemoryChannelLayer()
-    channels.attach(layer)
+    layer = channels.layer
+    channels.attach()
     good, bad, last = Taker(), Taker(InvalidContent("this response has started already")), Taker()
     for taker in (good, bad, last):
         name = channels.new_name()
@@ -380,12 +380,12 @@ async def test_one_connections_trouble_is_not_the_others(channels: ReplyChannels
 
 async def test_detached_names_take_nothing(channels: ReplyChannels[Any]) -> None:
     """design section 5: after shutdown, the memberships of its sockets are gone."""
-    layer = InMemoryChannelLayer()
-    channels.attach(layer)
+    layer = channels.layer
+    channels.attach()
     taker, name = Taker(), channels.new_name()
     channels.add(name, taker)
     layer.sync.group_add("group", name)
-    channels.detach()
+    await channels.detach()
     layer.sync.send_group("group", {"text": "a"})
     layer.sync.send(name, {"text": "b"})
     assert taker.taken == []

@@ -39,6 +39,8 @@ def test_every_exception_is_one_of_ours() -> None:
     found = [value for value in vars(exceptions).values() if isinstance(value, type) and issubclass(value, Exception)]
     assert len(found) > 10
     for kind in found:
+        if kind.__module__ == "channels.exceptions":
+            continue  # a base class of ours, where Channels is installed
         assert issubclass(kind, exceptions.RoutechanError)
         assert kind.__name__ in (exceptions.__doc__ or "")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from routechan import Channel, Group
-from routechan.exceptions import UnknownChannelLayer
+from routechan.exceptions import ChannelFull, UnknownChannelLayer, WouldBlock
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer, channel_layers
 
 from .helpers import ForeignLayer, drain, run_here
@@ -157,3 +157,32 @@ async def test_async_twins_need_a_layer_with_an_async_face() -> None:
     await group.asend({"n": 1})
     assert layer.calls == [("send_group", "chat", {"n": 1})]
     assert group.channels() == ["a", "b"]
+
+
+@pytest.mark.parametrize("method", ["add", "discard", "channels", "count"])
+async def test_what_would_block_the_loop_is_refused_there(default_layer: SyncChannelLayer, method: str) -> None:
+    """design section 4: the text names the async twin, on the in-memory layer too."""
+    arguments = ["a"] if method in ("add", "discard") else []
+    with pytest.raises(WouldBlock, match=rf"write: await Group\('chat'\).a{method}\("):
+        getattr(Group("chat"), method)(*arguments)
+
+
+async def test_a_send_on_the_loop_is_not_waited_for(default_layer: SyncChannelLayer) -> None:
+    """design section 4: ``send`` works in both; outside of a consumer it starts at once."""
+    Channel("work").send({"n": 1})
+    Channel("work").send({"n": 2})
+    assert [await default_layer.layer.receive("work") for _ in range(2)] == [{"n": 1}, {"n": 2}]
+
+
+async def test_a_send_on_the_loop_that_fails_later_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """PM-05: nobody waits for it, so the log says what was lost."""
+
+    async def late(name: str, content: object, delay: float) -> None:
+        raise ChannelFull("work", 100)
+
+    layer = InMemoryChannelLayer()
+    layer.post = late  # type: ignore[method-assign, assignment]
+    Channel("work", channel_layer=layer).send({"n": 1})
+    while "work" not in caplog.text:
+        await asyncio.sleep(0)
+    assert "A message to work could not be delivered and is lost: channel 'work' is full" in caplog.text

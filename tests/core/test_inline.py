@@ -657,7 +657,7 @@ async def test_a_stream_that_ends_by_itself(default_layer: SyncChannelLayer, kin
 @both_streams
 async def test_a_stream_says_goodbye(default_layer: SyncChannelLayer, kind: str) -> None:
     """What a generator sends in its ``finally`` is delivered when its connection ends, and ``finished`` is told."""
-    Group("room").add("others")
+    default_layer.group_add("room", "others")
     outlet, told = Outlet(), []
 
     def plain(message: Message) -> Iterator[Content]:

@@ -131,7 +131,7 @@ async def test_flush_in_order_on_the_loop() -> None:
             else:
                 Channel("fast", channel_layer=own).send({"n": number})
 
-    own.post = lambda channel, content: order.append(content["n"])  # type: ignore[method-assign, assignment]
+    own.post = lambda channel, content, delay: order.append(content["n"])  # type: ignore[method-assign, assignment]
     layer.send = lambda channel, content: order.append(content["n"])  # type: ignore[method-assign]
     await run_on_loop(consumer)
     assert order == list(range(6))

@@ -117,8 +117,9 @@ def test_a_full_connection_in_a_group_costs_only_itself() -> None:
     def full(channels: Any, content: Any) -> None:
         raise ChannelFull("http.response.x!a", 100)
 
-    layer.attach("http.response.x!", full)
-    layer.sync.group_add("g", "http.response.x!a")
+    queue = f"http.response.{layer.process}!"
+    layer.attach(queue, full)
+    layer.sync.group_add("g", queue + "a")
     layer.sync.group_add("g", "plain")
     layer.sync.send_group("g", {"status": 200})
     assert layer.sync.receive(["plain"]) == ("plain", {"status": 200})
@@ -197,9 +198,9 @@ async def test_one_late_member_leaves_too(default_layer: SyncChannelLayer) -> No
 
     async with WebSocket(application([route("websocket.connect", connect)])) as socket:
         await socket.accepted()
-    Group("late").add(names[0])
+    await Group("late").aadd(names[0])
     Group("late").send({"text": "x"})
-    assert Group("late").channels() == []
+    assert await Group("late").achannels() == []
 
 
 @pytest.mark.parametrize("status", [99, 600, 99999])

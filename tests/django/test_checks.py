@@ -107,7 +107,10 @@ def test_an_option_the_backend_does_not_know() -> None:
     """A misspelt option in CONFIG is found here, not by the first socket."""
     ((code, text, _),) = found([], CONFIG={"capcity": 5})
     assert code == "routechan.E001"
-    assert "CHANNEL_LAYERS['default']['CONFIG'] is {'capcity': 5}" in text
+    assert (
+        "['CONFIG'] has the option 'capcity', which InMemoryChannelLayer does not know (did you mean 'capacity'?)"
+        in text
+    )
 
 
 def without_room(message: Any) -> None:

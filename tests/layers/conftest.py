@@ -5,11 +5,25 @@ Items in docstrings of the contract (``item 16``) are those of ``layers-and-prot
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import secrets
+from collections.abc import Iterator
+from typing import Any, ClassVar, Protocol
 
 import pytest
 
-from routechan.layers import BaseChannelLayer, InMemoryChannelLayer, SyncChannelLayer
+from routechan.layers import BaseChannelLayer, InMemoryChannelLayer, RedisChannelLayer, SyncChannelLayer
+from routechan.layers.redis import connection
+from routechan.layers.redis.clock import RedisClock
+
+from ..redis_servers import (
+    ClusterServers,
+    SentinelServers,
+    Servers,
+    ShardServers,
+    SingleServer,
+    TLSServer,
+    shared,
+)
 
 
 class Backend(Protocol):
@@ -19,13 +33,16 @@ class Backend(Protocol):
         """A layer that shares nothing with other ones."""
 
     def elapse(self, seconds: float) -> None:
-        """Let so much time pass for the layers; a back end without a clock of its own sleeps."""
+        """Let so much time pass for the layers."""
+
+    def close(self) -> None:
+        """Close the layers that were made."""
 
 
 class MemoryBackend:
     """Layers in memory, on a clock that the test moves. Lifetime: test."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: pytest.FixtureRequest) -> None:
         self.now = 1000.0
 
     def make(self, **options: Any) -> BaseChannelLayer:
@@ -34,15 +51,84 @@ class MemoryBackend:
     def elapse(self, seconds: float) -> None:
         self.now += seconds
 
+    def close(self) -> None:
+        """Nothing is open."""
 
-BACKENDS = {"memory": MemoryBackend}
+
+class ShiftedClock(RedisClock):
+    """Redis' clock, moved ahead by the test."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
+class RedisBackend:
+    """Layers on servers that all tests share; each layer has a prefix of its own. Lifetime: test."""
+
+    servers: ClassVar[type[Servers]] = SingleServer
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self.hosts = shared(request.config, self.servers).hosts
+        self.clock = ShiftedClock()
+        self._made: list[RedisChannelLayer] = []
+
+    def make(self, **options: Any) -> RedisChannelLayer:
+        options.setdefault("prefix", f"test-{secrets.token_hex(6)}")
+        layer = RedisChannelLayer(hosts=self.hosts, clock=self.clock, **options)
+        self._made.append(layer)
+        return layer
+
+    def elapse(self, seconds: float) -> None:
+        self.clock.ahead += seconds
+
+    def close(self) -> None:
+        for layer in self._made:
+            layer.close()
+
+
+class OldRedisBackend(RedisBackend):
+    """A server that is asked nothing a Redis 6.2 does not know."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        super().__init__(request)
+        request.getfixturevalue("monkeypatch").setattr(connection, "NEWER", (99, 0))
+
+
+class SentinelBackend(RedisBackend):
+    servers = SentinelServers
+
+
+class ClusterBackend(RedisBackend):
+    servers = ClusterServers
+
+
+class ShardsBackend(RedisBackend):
+    servers = ShardServers
+
+
+class TLSBackend(RedisBackend):
+    servers = TLSServer
+
+
+BACKENDS = {
+    "memory": MemoryBackend,
+    "redis": RedisBackend,
+    "redis-6.2": OldRedisBackend,
+    "sentinel": SentinelBackend,
+    "cluster": ClusterBackend,
+    "shards": ShardsBackend,
+    "tls": TLSBackend,
+}
 
 
 @pytest.fixture(params=list(BACKENDS.values()), ids=list(BACKENDS))
-def backend(request: pytest.FixtureRequest) -> Backend:
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """One back end after the other."""
-    made: Backend = request.param()
-    return made
+    made: Backend = request.param(request)
+    yield made
+    made.close()
 
 
 @pytest.fixture

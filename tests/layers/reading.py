@@ -40,3 +40,9 @@ async def aeverything(layer: BaseChannelLayer, channel: str) -> list[Content]:
     while (content := await areceive(layer, channel)) != _END:
         found.append(content)
     return found
+
+
+async def held(layer: BaseChannelLayer, channel: str) -> list[Content]:
+    """What waits in ``channel``, as many messages as the statistics say."""
+    pending = (await layer.channel_statistics(channel))["messages_pending"]
+    return [await areceive(layer, channel) for _ in range(pending)]

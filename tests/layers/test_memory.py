@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from routechan.layers import InMemoryChannelLayer, memory, store
+from routechan.layers import InMemoryChannelLayer, memory, statistics
 from routechan.layers.base import CapacityRules
 
 from .reading import contents, everything
@@ -54,9 +54,9 @@ def test_content_for_an_attached_queue_is_handed_over() -> None:
     """design section 5: straight to the sockets, with no copy."""
     layer = InMemoryChannelLayer()
     taken: list[object] = []
-    layer.attach("process!", lambda channels, content: taken.append(content))
+    layer.attach(f"server.{layer.process}!", lambda channels, content: taken.append(content))
     content = {"text": "hello"}
-    layer.sync.send("process!a", content)
+    layer.sync.send(f"server.{layer.process}!a", content)
     assert taken[0] is content
 
 
@@ -114,11 +114,11 @@ def test_nothing_is_kept_over_a_flush() -> None:
 
 def test_statistics_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """style, habit 8: a process that uses ever new names does not grow; totals stay right."""
-    monkeypatch.setattr(store, "COUNTED_QUEUES", 3)
+    monkeypatch.setattr(statistics, "COUNTED_QUEUES", 3)
     layer = InMemoryChannelLayer()
     for number in range(10):
         layer.sync.send(f"channel-{number}", {})
-    assert len(layer._store._counts) == 3
+    assert len(layer._store.counts._queues) == 3
     assert layer.sync.channel_statistics("channel-9")["messages_count"] == 1
     assert layer.sync.channel_statistics("channel-0")["messages_count"] == 0
     assert layer.sync.global_statistics()["messages_count"] == 10
@@ -130,3 +130,22 @@ def test_statistics_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_capacity_rules(channel: str, capacity: int) -> None:
     """items 31, 32, 33, to the number."""
     assert CapacityRules(42, {"http.response!*": 10, "http.request": 100}).of(channel) == capacity
+
+
+def test_closing_forgets_what_was_to_come() -> None:
+    """section 2.2: a layer that was closed delivers nothing any more, and its thread ends."""
+    layer = InMemoryChannelLayer()
+    layer.sync.send("channel", {}, delay=0.1)
+    layer.close()
+    layer.sync.send("channel", {"after": True}, delay=0.2)
+    assert layer.sync.receive(["channel"], block=True) == ("channel", {"after": True})
+    layer.close()
+    layer.close()
+
+
+def test_a_last_will_has_no_reader() -> None:
+    """the contract of ``last_will``: with the only process gone, there is nobody to send it to; it is no error."""
+    layer = InMemoryChannelLayer()
+    layer.last_will(f"server.{layer.process}!a", "websocket.disconnect", {})
+    layer.forget(f"server.{layer.process}!a")
+    assert contents(layer.sync, "websocket.disconnect") == []

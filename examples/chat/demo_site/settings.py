@@ -1,4 +1,4 @@
-"""The settings of the demo: SQLite, the in-memory layer, nothing else to start."""
+"""The settings of the demo: SQLite, and the in-memory layer unless DEMO_REDIS names a Redis."""
 
 from __future__ import annotations
 
@@ -31,12 +31,16 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 
+# With DEMO_REDIS=redis://localhost:6379 the demo may be served by several processes.
+REDIS = os.environ.get("DEMO_REDIS")
+
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "routechan.layers.InMemoryChannelLayer",
+        "BACKEND": "routechan.layers.RedisChannelLayer" if REDIS else "routechan.layers.InMemoryChannelLayer",
         "CONFIG": {
             "capacity": 1500,  # unread messages a channel may hold
             "expiry": 10,  # seconds an unread message lives
+            **({"hosts": [REDIS]} if REDIS else {}),
         },
         "ROUTING": "demo_site.routing.channel_routing",
     },

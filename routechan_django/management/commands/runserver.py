@@ -67,7 +67,7 @@ class Command(DjangoCommand):
         server = uvicorn.Server(
             uvicorn.Config(
                 application,
-                lifespan="on",
+                lifespan="auto",
                 log_level="info",
                 timeout_graceful_shutdown=1,  # the pages reconnect; a developer waits for nothing
             )

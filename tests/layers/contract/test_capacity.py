@@ -11,7 +11,7 @@ from routechan.exceptions import ChannelFull
 from routechan.layers import BaseChannelLayer
 
 from ..conftest import Backend
-from ..reading import areceive, contents, everything
+from ..reading import areceive, contents, everything, held
 
 
 def full_after(layer: BaseChannelLayer, channel: str, most: int = 20) -> int:
@@ -100,8 +100,8 @@ async def test_a_group_send_passes_over_full_members(backend: Backend) -> None:
     await layer.send(loaded, {"direct": True})
     for number in (1, 2, 3, 4):
         await layer.group_send("test-group", {"number": number})
-    assert contents(layer.sync, free.partition("!")[0] + "!") == [{"number": number} for number in (1, 2, 3)]
-    assert contents(layer.sync, loaded.partition("!")[0] + "!") == [{"direct": True}, {"number": 1}, {"number": 2}]
+    assert await held(layer, free) == [{"number": number} for number in (1, 2, 3)]
+    assert await held(layer, loaded) == [{"direct": True}, {"number": 1}, {"number": 2}]
 
 
 def test_a_group_send_is_counted_where_it_was_dropped(backend: Backend) -> None:

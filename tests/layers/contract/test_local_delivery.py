@@ -12,9 +12,12 @@ from routechan.exceptions import InvalidContent
 from routechan.layers import BaseChannelLayer
 
 from ..conftest import Backend
-from ..reading import SOON, aeverything, contents, everything
+from ..reading import SOON, aeverything, areceive, contents, everything
 
-QUEUE = "websocket.send.abc!"
+
+def queue(layer: BaseChannelLayer) -> str:
+    """A queue of this process."""
+    return f"websocket.send.abc.{layer.process}!"
 
 
 class Taker:
@@ -38,44 +41,44 @@ class Taker:
 
 @pytest.fixture
 async def taker(layer: BaseChannelLayer) -> Taker:
-    """Attached to ``QUEUE``."""
+    """Attached to ``queue``."""
     made = Taker()
-    layer.attach(QUEUE, made)
+    layer.attach(queue(layer), made)
     return made
 
 
 async def test_sends_of_both_faces_are_delivered_in_order(layer: BaseChannelLayer, taker: Taker) -> None:
     """design section 5: a channel of one's own process never travels."""
-    layer.sync.send(QUEUE + "a", {"number": 0})
-    await layer.send(QUEUE + "b", {"number": 1})
-    pending = layer.post(QUEUE + "a", {"number": 2})
+    layer.sync.send(queue(layer) + "a", {"number": 0})
+    await layer.send(queue(layer) + "b", {"number": 1})
+    pending = layer.post(queue(layer) + "a", {"number": 2})
     if pending is not None:
         await pending
     await taker.reaches(3)
     assert taker.taken == [
-        ([QUEUE + "a"], {"number": 0}),
-        ([QUEUE + "b"], {"number": 1}),
-        ([QUEUE + "a"], {"number": 2}),
+        ([queue(layer) + "a"], {"number": 0}),
+        ([queue(layer) + "b"], {"number": 1}),
+        ([queue(layer) + "a"], {"number": 2}),
     ]
 
 
 async def test_a_thread_may_send_too(layer: BaseChannelLayer, taker: Taker) -> None:
     """the contract of ``attach``: ``deliver`` is called in any thread."""
-    await asyncio.to_thread(layer.sync.send, QUEUE + "a", {"from": "a thread"})
+    await asyncio.to_thread(layer.sync.send, queue(layer) + "a", {"from": "a thread"})
     await taker.reaches(1)
-    assert taker.taken == [([QUEUE + "a"], {"from": "a thread"})]
+    assert taker.taken == [([queue(layer) + "a"], {"from": "a thread"})]
 
 
 async def test_a_group_is_delivered_once_for_all_its_members_here(layer: BaseChannelLayer, taker: Taker) -> None:
     """R9: one delivery for the queue with all names; plain members get theirs as ever."""
-    for member in (QUEUE + "a", "plain", QUEUE + "b", "other.process!c"):
+    for member in (queue(layer) + "a", "plain", queue(layer) + "b", "other.process!c"):
         await layer.group_add("tgroup", member)
     await layer.group_send("tgroup", {"a": 1})
     layer.sync.send_group("tgroup", {"a": 2})
     await taker.reaches(2)
     assert [(sorted(names), content) for names, content in taker.taken] == [
-        ([QUEUE + "a", QUEUE + "b"], {"a": 1}),
-        ([QUEUE + "a", QUEUE + "b"], {"a": 2}),
+        ([queue(layer) + "a", queue(layer) + "b"], {"a": 1}),
+        ([queue(layer) + "a", queue(layer) + "b"], {"a": 2}),
     ]
     assert contents(layer.sync, "plain") == [{"a": 1}, {"a": 2}]
     assert everything(layer.sync, "other.process!") == [("other.process!c", {"a": 1}), ("other.process!c", {"a": 2})]
@@ -84,32 +87,32 @@ async def test_a_group_is_delivered_once_for_all_its_members_here(layer: BaseCha
 async def test_what_is_delivered_is_not_stored(backend: Backend) -> None:
     """design section 4: each socket's own outbox has its own bound, so capacity does not apply here."""
     layer, taker = backend.make(capacity=2), Taker()
-    layer.attach(QUEUE, taker)
+    layer.attach(queue(layer), taker)
     for number in range(5):
-        layer.sync.send(QUEUE + "a", {"number": number})
+        layer.sync.send(queue(layer) + "a", {"number": number})
     await taker.reaches(5)
-    assert everything(layer.sync, QUEUE) == []
+    assert layer.sync.channel_statistics(queue(layer) + "a")["messages_pending"] == 0
 
 
 async def test_memberships_of_an_attached_queue_do_not_expire(backend: Backend) -> None:
     """design section 5: a live socket is never evicted by ``group_expiry``; plain members are."""
     layer, taker = backend.make(group_expiry=0.3), Taker()
-    layer.attach(QUEUE, taker)
-    await layer.group_add("tgroup", QUEUE + "a")
+    layer.attach(queue(layer), taker)
+    await layer.group_add("tgroup", queue(layer) + "a")
     await layer.group_add("tgroup", "plain")
     backend.elapse(0.4)
-    assert await layer.group_channels("tgroup") == [QUEUE + "a"]
+    assert await layer.group_channels("tgroup") == [queue(layer) + "a"]
     await layer.group_send("tgroup", {"a": 1})
     await taker.reaches(1)
-    assert taker.taken == [([QUEUE + "a"], {"a": 1})]
+    assert taker.taken == [([queue(layer) + "a"], {"a": 1})]
 
 
 async def test_detach_ends_the_memberships_of_its_queue(layer: BaseChannelLayer, taker: Taker) -> None:
     """the contract of ``detach``: of that queue, in every group, and of no other."""
-    await layer.group_add("first", QUEUE + "a")
-    await layer.group_add("second", QUEUE + "b")
+    await layer.group_add("first", queue(layer) + "a")
+    await layer.group_add("second", queue(layer) + "b")
     await layer.group_add("second", "plain")
-    layer.detach(QUEUE)
+    layer.detach(queue(layer))
     assert await layer.group_channels("first") == []
     assert await layer.group_channels("second") == ["plain"]
     await layer.group_send("first", {"a": 1})
@@ -118,34 +121,34 @@ async def test_detach_ends_the_memberships_of_its_queue(layer: BaseChannelLayer,
 
 async def test_after_detach_messages_are_stored(layer: BaseChannelLayer, taker: Taker) -> None:
     """the contract of ``detach``: nothing is delivered any more, from either face."""
-    layer.detach(QUEUE)
-    layer.sync.send(QUEUE + "a", {"number": 0})
-    await layer.send(QUEUE + "a", {"number": 1})
+    layer.detach(queue(layer))
+    layer.sync.send(queue(layer) + "a", {"number": 0})
+    await layer.send(queue(layer) + "a", {"number": 1})
     assert taker.taken == []
-    assert everything(layer.sync, QUEUE) == [(QUEUE + "a", {"number": 0}), (QUEUE + "a", {"number": 1})]
+    assert [await areceive(layer, queue(layer) + "a") for _ in range(2)] == [{"number": 0}, {"number": 1}]
 
 
 async def test_forget_ends_the_memberships_of_one_channel(layer: BaseChannelLayer, taker: Taker) -> None:
     """the contract of ``forget``: in every group, and of no other channel; silent when there are none."""
     for group in ("first", "second"):
-        await layer.group_add(group, QUEUE + "a")
-        await layer.group_add(group, QUEUE + "b")
-    layer.forget(QUEUE + "a")
-    layer.forget(QUEUE + "a")
-    layer.forget(QUEUE + "never")
-    assert await layer.group_channels("first") == [QUEUE + "b"]
-    assert await layer.group_channels("second") == [QUEUE + "b"]
+        await layer.group_add(group, queue(layer) + "a")
+        await layer.group_add(group, queue(layer) + "b")
+    layer.forget(queue(layer) + "a")
+    layer.forget(queue(layer) + "a")
+    layer.forget(queue(layer) + "never")
+    assert await layer.group_channels("first") == [queue(layer) + "b"]
+    assert await layer.group_channels("second") == [queue(layer) + "b"]
 
 
 async def test_detaching_what_is_not_attached_is_silent(layer: BaseChannelLayer) -> None:
     """the contract of ``detach``: stopping twice is no error."""
-    layer.detach(QUEUE)
-    layer.detach(QUEUE)
+    layer.detach(queue(layer))
+    layer.detach(queue(layer))
 
 
 async def test_other_queues_are_not_touched(layer: BaseChannelLayer, taker: Taker) -> None:
     """the contract of ``attach``: the queue is the name up to ``!``, and no prefix of it."""
-    layer.sync.send("websocket.send.abcd!a", {})
+    layer.sync.send(f"websocket.send.abcd.{layer.process}!a", {})
     layer.sync.send("websocket.send.abc", {})
     assert taker.taken == []
     assert await aeverything(layer, "websocket.send.abc") == [{}]
@@ -158,8 +161,8 @@ async def test_a_refusal_costs_only_the_members_that_refuse(layer: BaseChannelLa
     def refuse(channels: Sequence[str], content: dict[str, Any]) -> None:
         raise InvalidContent("not for a socket")
 
-    layer.attach(QUEUE, refuse)
-    members = [QUEUE + "a", "plain"]
+    layer.attach(queue(layer), refuse)
+    members = [queue(layer) + "a", "plain"]
     for member in members if attached_first else reversed(members):
         await layer.group_add("tgroup", member)
     with pytest.raises(InvalidContent, match="not for a socket"):

@@ -1,0 +1,107 @@
+"""A Redis server of the benchmark's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import redis
+
+OWN_COMMANDS = ("info", "config", "client", "flushall", "command", "hello")
+
+
+class RedisServerError(Exception):
+    """There is no Redis server here, or it does not start."""
+
+
+class RedisServer:
+    """``redis-server`` on a free port of loopback, without persistence, until the ``with`` block ends."""
+
+    def __init__(self, *, patience: float = 10) -> None:
+        self._patience = patience
+
+    def __enter__(self) -> RedisServer:
+        program = shutil.which("redis-server")
+        if program is None:
+            raise RedisServerError("no redis-server found: install Redis 6.2 or later")
+        self._folder = tempfile.TemporaryDirectory()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self._process = subprocess.Popen(
+            [program, "--bind", "127.0.0.1", "--port", str(self.port), "--appendonly", "no", "--save", ""],
+            cwd=self._folder.name,
+            stdout=subprocess.DEVNULL,
+        )
+        self._client = redis.Redis(port=self.port)
+        deadline = time.monotonic() + self._patience
+        while not self._answers():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                self._stop()
+                raise RedisServerError(f"{program} does not answer on port {self.port}")
+            time.sleep(0.02)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def version(self) -> str:
+        return str(self._client.info("server")["redis_version"])
+
+    def empty(self) -> None:
+        """Remove what the last sample left."""
+        self._client.flushall()
+
+    def connections(self) -> int:
+        """How many there are beside our own."""
+        return len(self._client.client_list()) - 1
+
+    def forget_times(self) -> None:
+        self._client.config_resetstat()
+
+    def microseconds(self) -> dict[str, int]:
+        """Time spent in each command since ``forget_times``, but for the commands of this class."""
+        found: dict[str, Any] = self._client.info("commandstats")
+        times = {name.removeprefix("cmdstat_"): stats["usec"] for name, stats in found.items()}
+        return {name: usec for name, usec in times.items() if name.split("|")[0] not in OWN_COMMANDS}
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self._client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def _stop(self) -> None:
+        self._client.close()
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._folder.cleanup()
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far. Linux only; elsewhere, and when it has ended, 0."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

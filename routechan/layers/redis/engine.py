@@ -1,0 +1,481 @@
+"""What the two faces of a Redis layer share: the channels and groups of one process, and its way to Redis.
+
+What is meant for this process stays in its ``Store``; everything else goes through the ``Pipe``. Messages come
+from Redis through a ``Reader``, or are popped by whoever asks for one. A forked child makes an engine of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from ... import names
+from ...encoding import Content
+from ...exceptions import ChannelFull, ChannelLayerUnavailable, InvalidContent
+from ..base import Capacities, CapacityRules, Deliver
+from ..parcel import Parcel
+from ..serializer import Serializer, Undecodable
+from ..statistics import Counts
+from ..store import Store, channels_of
+from ..waiting import ThreadWaiter, Waiter
+from .clock import RedisClock
+from .connection import FAULTS, Connection
+from .envelope import FLUSH, GROUP, JOIN, LEAVE, MESSAGE, Envelope
+from .keeper import Keeper
+from .keys import Keys, home_of
+from .operations import Arrival, Operation, Operations, notes_of
+from .pipe import Pipe
+from .reader import Reader
+from .topology import Topology
+
+logger = logging.getLogger("routechan")
+
+#: How many messages a process takes from its mailbox at once.
+BATCH = 500
+
+#: What may wait in the mailbox of a process, which all its sockets share, unless ``channel_capacity`` says otherwise.
+MAILBOX_CAPACITY = 10_000
+MAILBOXES = ("websocket.send.*!*", "http.response.*!*", "specific.*!*")
+
+#: Seconds between additions of what was counted here to what is counted in Redis.
+COUNTING_INTERVAL = 1.0
+
+#: Seconds until a delayed message tries again a channel that was full.
+FULL_DELAY = 1.0
+
+#: Seconds for what was posted to leave, and for each reader to end, when the layer is closed.
+CLOSING_TIME = 1.0
+
+Make = Callable[[], Operation[Any]]
+
+
+class Engine:
+    """Lifetime: layer, in one process."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        prefix: str,
+        expiry: float,
+        group_expiry: float,
+        capacity: int,
+        channel_capacity: Capacities | None,
+        serializer: Serializer,
+        lease: float,
+        clock: RedisClock,
+    ) -> None:
+        self.process = names.random_part(10)
+        self.topology = topology
+        self._serializer = serializer
+        self._lease = lease
+        self._clock = clock
+        self._keys = Keys(prefix)
+        self.counts = Counts()
+        self._counted_at = time.monotonic()
+        rules = CapacityRules(capacity, channel_capacity)
+        given = channel_capacity or {}
+        ours: Capacities = {pattern: MAILBOX_CAPACITY for pattern in MAILBOXES if pattern not in given}
+        in_redis = CapacityRules(capacity, {**given, **ours})
+        self.store = Store(self.process, expiry, group_expiry, rules, clock.now, self.counts, self._ended)
+        self.operations = Operations(
+            self._keys,
+            process=self.process,
+            expiry=expiry,
+            group_expiry=group_expiry,
+            rules=in_redis,
+            clock=clock,
+            counts=self.counts,
+            is_own=self.store.is_own,
+        )
+        self.pipe = Pipe(topology, connected=self._connected, spare=self._spare, told=self._told)
+        self._keeper = Keeper(
+            self.pipe,
+            self.operations,
+            lease=lease,
+            group_expiry=group_expiry,
+            now=clock.now,
+            restore=self._restore,
+            due=self._send_due,
+            purge=self.store.purge,
+        )
+        self._lock = threading.RLock()
+        self._woken: list[Waiter] = []  # who was given a message by an operation of the pipe
+        self._popping: dict[str, int] = {}  # queue -> how many pops for it are on their way
+        self._readers: dict[str, Reader] = {}  # place -> who waits there for others' channels
+        self._mailbox: Reader | None = None
+        self._served: set[str] = set()
+        self._wills: dict[str, tuple[str, bytes]] = {}
+        self._closed = False
+
+    # Sending
+
+    def send(self, channel: str, content: Content, delay: float) -> Make | None:
+        """The operation that sends; None where it is done, because the channel is of this process."""
+        if delay:
+            return self._send_later(MESSAGE, channel, content, delay)
+        queue = names.queue_name(channel)
+        deliver = self.store.attached.get(queue)
+        if deliver is not None:
+            deliver((channel,), content)
+            return None
+        body = self._serializer.encode(content)
+        if self.store.is_own(queue):
+            self.store.put(channel, body)
+            return None
+        return partial(self.operations.send, channel, body)
+
+    def group_send(self, group: str, parcel: Parcel) -> Make:
+        """The operation that reaches the members in other processes; those of this one are for ``store.deliver``."""
+        return partial(self.operations.group_send, group, parcel.data)
+
+    def group_send_later(self, group: str, content: Content, delay: float) -> Make:
+        return self._send_later(GROUP, group, content, delay)
+
+    def parcel(self, content: Content) -> Parcel:
+        return Parcel(self._serializer, content=content)
+
+    def _send_later(self, kind: int, name: str, content: Content, delay: float) -> Make:
+        self._keeper.look_at(self._clock.now() + delay)
+        return partial(self.operations.send_later, kind, name, self._serializer.encode(content), delay)
+
+    def _send_due(self, envelope: Envelope) -> None:
+        try:
+            parcel = Parcel(self._serializer, data=envelope.body)
+            if envelope.kind == GROUP:
+                try:
+                    self.store.deliver(envelope.name, parcel)
+                finally:
+                    self.pipe.call(partial(self.operations.group_send, envelope.name, envelope.body), prelude=True)
+            else:
+                make = self.send(envelope.name, parcel.content, 0.0)
+                if make is not None:
+                    self.pipe.call(make)
+        except ChannelFull:
+            self.pipe.call(partial(self.operations.send_later, envelope.kind, envelope.name, envelope.body, FULL_DELAY))
+
+    # Receiving
+
+    def decode(self, waiter: Waiter) -> Content | None:
+        """What ``waiter`` was given; None for what cannot be read, which is lost and counted."""
+        item = waiter.item
+        if item is None:
+            raise RuntimeError("woken without a message")  # the store fills a waiter before it wakes it
+        try:
+            return self._serializer.decode(item.data)
+        except Undecodable as error:
+            self._lose(item.channel, error)
+            return None
+
+    def demand(self, queue: str) -> None:
+        """Somebody waits for ``queue``: see to it that its next message is fetched."""
+        if "!" in queue and self.store.is_own(queue_name := names.queue_name(queue)):
+            if queue_name not in self._served:
+                self._serve_soon(queue_name)
+            return
+        with self._lock:
+            reader = self._readers.get(self.topology.place_of(home_of(queue)))
+            if reader is not None and reader.waits_for(queue):
+                return
+            popping = self._popping.get(queue, 0)
+            if popping >= self.store.waiting(queue):
+                return
+            self._popping[queue] = popping + 1
+        self.pipe.start(partial(self.operations.pop, queue), partial(self._popped, queue))
+
+    def no_demand(self, queue: str) -> None:
+        """Somebody waits for ``queue`` no longer."""
+        reader = self._readers.get(self.topology.place_of(home_of(queue)))
+        if reader is not None:
+            reader.given_up(queue)
+
+    def receive_now(self, waiter: ThreadWaiter, block: bool) -> None:
+        """Give ``waiter``, which waits already, a message if Redis has one, and let it wait on if it may.
+
+        What a reader waits for comes through it alone, as with ``demand``.
+        """
+        self._keeper.start()
+        queues: list[str] = []
+        with self._lock:
+            for queue in waiter.queues:
+                reader = self._readers.get(self.topology.place_of(home_of(queue)))
+                if reader is None or not reader.waits_for(queue):
+                    self._popping[queue] = self._popping.get(queue, 0) + 1
+                    queues.append(queue)
+        if queues:
+            make = partial(self.operations.pop_any, self.topology.together(queues))
+            self.pipe.call(make, partial(self._popped_any, queues, None if block else waiter))
+        elif not block:
+            self.store.leave(waiter, put_back=False)
+
+    def release(self, queues: Sequence[str]) -> None:
+        """Let no reader wait for any of ``queues`` on behalf of somebody who does no longer."""
+        for queue in queues:
+            reader = self._readers.get(self.topology.place_of(home_of(queue)))
+            if reader is not None:
+                reader.release(queue)
+
+    def _keep(self, arrivals: Iterable[Arrival]) -> None:
+        woken: list[Waiter] = []
+        for arrival in arrivals:
+            self.store.keep(*arrival, woken)
+        self.store.wake(woken)
+
+    def _popped(self, queue: str, arrivals: list[Arrival] | None, error: BaseException | None) -> None:
+        if error is not None:
+            logger.info("Fetching a message of %s is put off: %s", queue, error)
+        self._popped_any([queue], None, arrivals, error)
+
+    def _popped_any(
+        self,
+        queues: Sequence[str],
+        leaving: Waiter | None,
+        arrivals: list[Arrival] | None,
+        error: BaseException | None,
+    ) -> None:
+        """Called in the order of the pops, so that messages stay in theirs; ``leaving`` waits no longer than this."""
+        for arrival in arrivals or ():
+            self.store.keep(*arrival, self._woken)
+        if leaving is not None:
+            self.store.leave(leaving, put_back=False)
+        with self._lock:
+            for queue in queues:
+                left = self._popping.pop(queue) - 1
+                if left:
+                    self._popping[queue] = left
+                elif self.store.waiting(queue):
+                    # Not while another pop is on its way: what two fetch at once may arrive in the wrong order.
+                    self._reader(queue).want(queue)
+
+    def _told(self) -> None:
+        """Some operations are done: wake those who got a message all at once, because each wake-up is a system call."""
+        woken, self._woken = self._woken, []
+        self.store.wake(woken)
+
+    def _reader(self, queue: str) -> Reader:
+        home = home_of(queue)
+        place = self.topology.place_of(home)
+        self._keeper.start()
+        with self._lock:
+            reader = self._readers.get(place)
+            if reader is None:
+                reader = self._readers[place] = self._make_reader(home, self.store.waiting, self._came, batch=1)
+            return reader
+
+    def _make_reader(
+        self,
+        home: str,
+        still: Callable[[str], object],
+        arrived: Callable[[str, list[bytes]], object],
+        *,
+        batch: int,
+    ) -> Reader:
+        bell = self._keys.bell(home, f"{self.process}:{batch}")
+        return Reader(
+            self.topology,
+            home,
+            bell=bell,
+            ring=lambda: self.pipe.start(partial(self.operations.ring, home, bell)),
+            key_of=self._keys.queue,
+            still=still,
+            arrived=arrived,
+            connected=self._connected,
+            batch=batch,
+        )
+
+    def _came(self, queue: str, messages: list[bytes]) -> None:
+        for data in messages:
+            envelope = self.operations.live(queue, data)
+            if envelope is None:
+                continue
+            if envelope.kind == MESSAGE:  # needs no Redis, which may be gone again
+                self._keep([Arrival(envelope.name, envelope.body, envelope.expires)])
+            else:
+                self._keep(self.pipe.call(partial(self.operations.open, queue, data)))
+
+    # The mailbox
+
+    def serve(self, queue: str) -> Make | None:
+        """Read what other processes send to a queue of this one, and keep the lease of this process.
+
+        Returns the operation that takes the lease where there was none: others must know of it before they know
+        of the queue, or they leave no note for what they change in its groups.
+        """
+        with self._lock:
+            if self._mailbox is None:
+                self._mailbox = self._make_reader(self.process, lambda queue: True, self._mail, batch=BATCH)
+                self._mailbox.want(notes_of(self.process))
+            leased = self._keeper.keep_lease()
+            self._mailbox.want(queue)
+            self._served.add(queue)
+        return partial(self.operations.renew, self._clock.now() + self._lease) if leased else None
+
+    def _serve_soon(self, queue: str) -> None:
+        make = self.serve(queue)
+        if make is not None:
+            self.pipe.start(make)
+
+    def attach(self, queue: str, deliver: Deliver) -> None:
+        self.store.attach(queue, deliver)
+        self._serve_soon(queue)
+
+    def detach(self, queue: str) -> Make:
+        """The operation that ends the memberships under ``queue``, and the lease where nothing is served any more."""
+        groups = list(dict.fromkeys(group for group, _ in self.store.detach(queue)))
+        end = not (self.store.attached or self._wills or self.store.memberships(live=False))
+        if end:
+            self._keeper.leave_lease()
+            self._served.clear()  # so that whatever is served next starts it again
+        return partial(self.operations.discard_all, groups, queue, end)
+
+    def _mail(self, queue: str, messages: list[bytes]) -> None:
+        for data in messages:
+            envelope = self.operations.live(queue, data)
+            if envelope is not None:
+                try:
+                    self._open(queue, envelope)
+                except (InvalidContent, Undecodable, ChannelFull) as error:
+                    self._lose(envelope.name, error)
+                except Exception:  # one message's trouble; those behind it come
+                    logger.exception("A message to %s is lost", envelope.name)
+
+    def _open(self, queue: str, envelope: Envelope) -> None:
+        _, kind, name, body = envelope
+        if kind == MESSAGE:
+            deliver = self.store.attached.get(queue)
+            if deliver is not None:
+                deliver((name,), self._serializer.decode(body))
+            else:
+                self._keep([Arrival(name, body, envelope.expires)])
+        elif kind == GROUP:
+            self.store.deliver(name, Parcel(self._serializer, data=body), queue, envelope.expires)
+        elif kind == JOIN:
+            channel = body.decode()
+            if self.store.add(name, channel):
+                # Its last member may just have left, and taken the entry along that the other process wrote.
+                self.pipe.start(partial(self.operations.rejoin, [(name, channel)]), joins=True)
+        elif kind == LEAVE:
+            if self.store.discard(name, body.decode()):
+                self.pipe.start(partial(self.operations.discard_all, [name], queue), joins=True)
+        elif kind == FLUSH:
+            self.store.flush()
+
+    def _lose(self, channel: str, error: Exception) -> None:
+        logger.error("A message to %s is lost: %s", channel, error)
+        self.counts.add(names.queue_name(channel), "dropped_count")
+
+    # Groups
+
+    def group_add(self, group: str, channel: str) -> tuple[Make, bool]:
+        """The operation, and whether its first step only reads."""
+        if not self.store.is_own(names.queue_name(channel)):
+            return partial(self.operations.group_add, group, channel), "!" in channel
+        self._serve_soon(names.queue_name(channel))
+        if self.store.add(group, channel):
+            return partial(self.operations.group_add, group, channel), False
+        return partial(self.operations.add_member, group, channel), False
+
+    def group_discard(self, group: str, channel: str) -> tuple[Make, bool]:
+        """As ``group_add``."""
+        if not self.store.is_own(names.queue_name(channel)):
+            return partial(self.operations.group_discard, group, channel), "!" in channel
+        return self._after_discard(group, channel, self.store.discard(group, channel)), False
+
+    def forget(self, channel: str) -> None:
+        """``channel`` is gone: end its memberships and its last will."""
+        for group, last in self.store.forget(channel):
+            self.pipe.start(self._after_discard(group, channel, last), joins=True)
+        if self._wills.pop(channel, None) is not None:
+            self.pipe.start(partial(self.operations.forget_will, channel))
+
+    def last_will(self, channel: str, to: str, content: Content) -> None:
+        body = self._serializer.encode(content)
+        self._wills[channel] = (to, body)
+        self.pipe.start(partial(self.operations.last_will, channel, to, body))
+
+    def _after_discard(self, group: str, channel: str, last: bool) -> Make:
+        if last:
+            return partial(self.operations.discard_all, [group], names.queue_name(channel))
+        return partial(self.operations.group_discard, group, channel)
+
+    def _ended(self, group: str, channel: str) -> None:
+        """The store ended a membership: nobody reads that channel any more."""
+        self.pipe.start(partial(self.operations.group_discard, group, channel), joins=True)
+
+    def own_members(self, group: str) -> list[str]:
+        return list(channels_of(self.store.members(group)))
+
+    # All of it
+
+    def flush(self) -> list[Make]:
+        """Operations that remove all messages and groups, here and in Redis."""
+        self.store.flush()
+        try:
+            nodes = self.topology.nodes()
+        except FAULTS as error:
+            raise ChannelLayerUnavailable(f"Redis cannot be reached, nothing was removed from it: {error}") from error
+        return [*(partial(self.operations.flush, node) for node in nodes), self.operations.tell_flush]
+
+    def statistics(self, channel: str, in_redis: dict[str, Any]) -> dict[str, Any]:
+        """What Redis counts, with what waits here."""
+        pending, age = self.store.pending(self.store.queue_of(channel))
+        return {
+            **in_redis,
+            "messages_pending": in_redis["messages_pending"] + pending,
+            "messages_max_age": max(in_redis["messages_max_age"], age),
+        }
+
+    # Keeping
+
+    def _restore(self, everything: bool) -> None:
+        """Write the memberships of live channels again, or all that this process has in Redis."""
+        self.pipe.call(partial(self.operations.rejoin, self.store.memberships(live=not everything)), joins=True)
+        if everything:
+            for channel, (to, body) in tuple(self._wills.items()):
+                self.pipe.call(partial(self.operations.last_will, channel, to, body))
+        else:
+            self.pipe.call(self.operations.keep_wills)
+
+    def _connected(self, connection: Connection) -> None:
+        self._clock.learn(connection.time)
+        self.operations.newer = connection.newer
+        self._keeper.reconnected()
+
+    def _spare(self) -> Make | None:
+        """What was counted leaves along with other operations, once a second."""
+        now = time.monotonic()
+        if now < self._counted_at + COUNTING_INTERVAL:
+            return None
+        self._counted_at = now
+        return self.operations.add_statistics
+
+    # Ending
+
+    def close(self) -> None:
+        """Give back the lease, and end all threads and connections."""
+        if self._closed:
+            return
+        self._closed = True
+        with self._lock:
+            readers = [*self._readers.values(), *([self._mailbox] if self._mailbox else [])]
+        if self.counts:
+            self.pipe.start(self.operations.add_statistics)
+        if self._keeper.close():
+            # Sockets that are still open were not closed in order: others are to send their last wills, now.
+            self.pipe.start(self.operations.drop_lease if self._wills else self.operations.end_lease)
+        for reader in readers:
+            reader.stop()
+        self.pipe.drain(CLOSING_TIME)
+        for reader in readers:
+            reader.join(CLOSING_TIME)
+        self.pipe.close()
+
+    def abandon(self) -> None:
+        """In a forked child: leave everything to the parent."""
+        for reader in (*self._readers.values(), *([self._mailbox] if self._mailbox else [])):
+            reader.abandon()
+        self.pipe.abandon()

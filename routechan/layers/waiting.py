@@ -1,0 +1,100 @@
+"""Those who wait for a message, on event loops and on threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ..exceptions import WouldBlock
+
+
+class Stored(NamedTuple):
+    """A message that waits for its reader. ``expires`` is a time of the store's clock, in seconds."""
+
+    number: int
+    expires: float
+    channel: str
+    data: bytes
+
+
+class Waiter:
+    """Somebody waiting for one message of some queues. Lifetime: one ``receive`` call."""
+
+    __slots__ = ("item", "queues")
+
+    def __init__(self, queues: Sequence[str]) -> None:
+        self.queues = queues
+        self.item: Stored | None = None
+
+    def accepts(self, channel: str) -> bool:
+        """Whether this waiter takes what was sent to ``channel``."""
+        return True
+
+
+class LoopWaiter(Waiter):
+    """A task that waits for a message of ``channel``."""
+
+    __slots__ = ("channel", "future", "loop")
+
+    def __init__(self, queue: str, channel: str) -> None:
+        super().__init__((queue,))
+        self.channel = channel
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = self.loop.create_future()
+
+    def accepts(self, channel: str) -> bool:
+        return self.channel in (channel, self.queues[0])
+
+
+class ThreadWaiter(Waiter):
+    """A thread that waits for whatever its queues get."""
+
+    __slots__ = ("woken",)
+
+    def __init__(self, queues: Sequence[str]) -> None:
+        super().__init__(queues)
+        self.woken = threading.Event()
+
+
+def wake(waiters: Iterable[Waiter]) -> list[Waiter]:
+    """Tell ``waiters`` that they have their message, each event loop once; returns those whose loop is closed."""
+    loops: dict[asyncio.AbstractEventLoop, list[LoopWaiter]] = {}
+    for waiter in waiters:
+        if isinstance(waiter, LoopWaiter):
+            loops.setdefault(waiter.loop, []).append(waiter)
+        elif isinstance(waiter, ThreadWaiter):
+            waiter.woken.set()
+    gone: list[Waiter] = []
+    if loops:
+        here = running_loop()
+        for loop, waiting in loops.items():
+            if loop is here:
+                _resolve(waiting)
+            else:
+                try:
+                    loop.call_soon_threadsafe(_resolve, waiting)
+                except RuntimeError:  # closed while they waited
+                    gone += waiting
+    return gone
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop this thread runs, if any."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def refuse_on_loop(what: str, twin: str) -> None:
+    """Raise ``WouldBlock`` on a running event loop."""
+    if running_loop() is not None:
+        raise WouldBlock(f"{what} would block the event loop; write: {twin}")
+
+
+def _resolve(waiters: list[LoopWaiter]) -> None:
+    for waiter in waiters:
+        if not waiter.future.done():
+            waiter.future.set_result(None)

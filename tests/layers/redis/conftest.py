@@ -1,0 +1,64 @@
+"""Redis servers in all shapes: those the whole test run shares, and fresh ones for tests that break them.
+
+Tests on the shared ones keep apart by random prefixes, and leave them as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.redis_servers import (
+    ClusterServers,
+    SentinelServers,
+    ShardServers,
+    SingleServer,
+    TLSServer,
+    shared,
+)
+
+
+@pytest.fixture(scope="session")
+def single(pytestconfig: pytest.Config) -> SingleServer:
+    return shared(pytestconfig, SingleServer)
+
+
+@pytest.fixture(scope="session")
+def sentinel(pytestconfig: pytest.Config) -> SentinelServers:
+    return shared(pytestconfig, SentinelServers)
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config) -> ClusterServers:
+    return shared(pytestconfig, ClusterServers)
+
+
+@pytest.fixture(scope="session")
+def shards(pytestconfig: pytest.Config) -> ShardServers:
+    return shared(pytestconfig, ShardServers)
+
+
+@pytest.fixture(scope="session")
+def tls(pytestconfig: pytest.Config) -> TLSServer:
+    return shared(pytestconfig, TLSServer)
+
+
+@pytest.fixture
+def own_single() -> Iterator[SingleServer]:
+    """Its data survives ``kill()`` and ``start()``."""
+    with SingleServer(appendonly=True) as servers:
+        yield servers
+
+
+@pytest.fixture
+def own_sentinel() -> Iterator[SentinelServers]:
+    """One that replaces a dead master within some three seconds."""
+    with SentinelServers(down_after=1.0) as servers:
+        yield servers
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[ClusterServers]:
+    with ClusterServers(node_timeout=1.0, appendonly=True) as servers:
+        yield servers

@@ -1,0 +1,1 @@
+"""Tests of how the Redis layer is configured."""

@@ -1,0 +1,1 @@
+"""The parts of the Redis layer, one by one, most of them without Redis."""
