@@ -154,7 +154,7 @@ def test_every_key_is_documented() -> None:
     """docs/layers.rst has the keys in Redis that the module ``keys`` has."""
     documented = set(re.findall(r"^``(<prefix>:[^`]+)`` +[a-z]+ ", LAYERS, re.MULTILINE))
     described = {line.split()[0].rstrip(",") for line in (keys.__doc__ or "").splitlines() if "<prefix>:" in line}
-    assert documented == described | {"<prefix>:{statistics}:<queue>"}
+    assert documented == described | {"<prefix>:statistics:{statistics}:<queue>"}
     assert f"one of the {keys.HOMES}" in LAYERS
 
 
@@ -203,7 +203,7 @@ async def test_the_documented_commands_suffice(request: pytest.FixtureRequest) -
     here, there = (RedisChannelLayer(hosts=[url], prefix="documents", capacity=1) for _ in range(2))
     try:
         name = await here.new_channel()
-        until(lambda: administrator.zscore("documents:{leases}", here.process) is not None, "it has its lease")
+        until(lambda: administrator.zscore("documents:leases:{leases}", here.process) is not None, "it has its lease")
         await there.group_add("group", name)
         await there.group_send("group", {"by": "group"})
         assert await here.receive(name) == {"by": "group"}

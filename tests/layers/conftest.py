@@ -123,7 +123,15 @@ BACKENDS = {
 }
 
 
-@pytest.fixture(params=list(BACKENDS.values()), ids=list(BACKENDS))
+#: What a quick pass tries; the others differ in where commands go, and hardly with Python or Django.
+QUICK = ("memory", "redis")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(kind, id=name, marks=() if name in QUICK else pytest.mark.slow) for name, kind in BACKENDS.items()
+    ]
+)
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """One back end after the other."""
     made: Backend = request.param(request)
