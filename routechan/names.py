@@ -72,3 +72,8 @@ def as_text(name: object) -> object:
 def random_part(length: int) -> str:
     """Letters nobody can guess and no fork repeats (weakness A13 of older layers)."""
     return "".join(secrets.choice(string.ascii_letters) for _ in range(length))
+
+
+def new_channel(prefix: str, process: str) -> str:
+    """An unused channel of ``process``: ``<prefix>.<process>!<random>``."""
+    return check_channel_name(f"{prefix.rstrip('.')}.{process}!{random_part(12)}")

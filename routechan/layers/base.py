@@ -92,6 +92,9 @@ def _check_capacity(where: str, capacity: object) -> None:
 #: Seconds that a message may be delayed at most.
 LONGEST_DELAY = 366 * 86400
 
+#: Seconds until a delayed message tries again a channel that was full.
+FULL_DELAY = 1.0
+
 
 def check_delay(delay: object) -> float:
     """Return ``delay`` if it is a number of seconds, else raise ``ValueError``."""

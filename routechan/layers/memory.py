@@ -12,7 +12,16 @@ from typing import Any
 from .. import names
 from ..encoding import Content, check_content
 from ..exceptions import ChannelFull
-from .base import BaseChannelLayer, Capacities, CapacityRules, Deliver, SyncChannelLayer, check_delay, check_seconds
+from .base import (
+    FULL_DELAY,
+    BaseChannelLayer,
+    Capacities,
+    CapacityRules,
+    Deliver,
+    SyncChannelLayer,
+    check_delay,
+    check_seconds,
+)
 from .delays import Delays
 from .parcel import Parcel
 from .serializer import MAX_SIZE, Serializer
@@ -22,9 +31,6 @@ from .waiting import LoopWaiter, ThreadWaiter, refuse_on_loop
 
 #: Seconds a blocking ``receive`` of the sync face waits before it answers ``(None, None)``.
 BLOCKING_WAIT = 1.0
-
-#: Seconds until a delayed message tries again a channel that was full.
-FULL_DELAY = 1.0
 
 
 class InMemoryChannelLayer(BaseChannelLayer):
@@ -75,7 +81,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         return self._sync.decode(waiter)
 
     async def new_channel(self, prefix: str = "specific") -> str:
-        return names.check_channel_name(f"{prefix.rstrip('.')}.{self.process}!{names.random_part(12)}")
+        return names.new_channel(prefix, self.process)
 
     async def group_add(self, group: str, channel: str) -> None:
         self._sync.group_add(group, channel)

@@ -92,6 +92,11 @@ class Connection:
             logger.debug("Closing a broken connection to Redis", exc_info=True)
 
 
+def is_ask(error: Exception) -> bool:
+    """Whether another server is to be asked, this once; to redis-py a slot that has moved for good is that too."""
+    return isinstance(error, exceptions.AskError) and not isinstance(error, exceptions.MovedError)
+
+
 def pack_commands(commands: Iterable[tuple[Any, ...]]) -> list[bytes]:
     """Commands in RESP, as few pieces: redis-py's own way costs a sixth of all the time of a busy pipe."""
     parts: list[bytes] = []

@@ -16,7 +16,7 @@ from typing import Any
 from ... import names
 from ...encoding import Content
 from ...exceptions import ChannelFull, ChannelLayerUnavailable, InvalidContent
-from ..base import Capacities, CapacityRules, Deliver
+from ..base import FULL_DELAY, Capacities, CapacityRules, Deliver
 from ..parcel import Parcel
 from ..serializer import Serializer, Undecodable
 from ..statistics import Counts
@@ -43,9 +43,6 @@ MAILBOXES = ("websocket.send.*!*", "http.response.*!*", "specific.*!*")
 
 #: Seconds between additions of what was counted here to what is counted in Redis.
 COUNTING_INTERVAL = 1.0
-
-#: Seconds until a delayed message tries again a channel that was full.
-FULL_DELAY = 1.0
 
 #: Seconds for what was posted to leave, and for each reader to end, when the layer is closed.
 CLOSING_TIME = 1.0
@@ -133,6 +130,14 @@ class Engine:
         """The operation that reaches the members in other processes; those of this one are for ``store.deliver``."""
         return partial(self.operations.group_send, group, parcel.data)
 
+    def group_send_now(self, group: str, parcel: Parcel) -> None:
+        """Reach all members, on a thread that may wait."""
+        make = self.group_send(group, parcel)
+        try:
+            self.store.deliver(group, parcel)
+        finally:
+            self.pipe.call(make, prelude=True)
+
     def group_send_later(self, group: str, content: Content, delay: float) -> Make:
         return self._send_later(GROUP, group, content, delay)
 
@@ -147,10 +152,7 @@ class Engine:
         try:
             parcel = Parcel(self._serializer, data=envelope.body)
             if envelope.kind == GROUP:
-                try:
-                    self.store.deliver(envelope.name, parcel)
-                finally:
-                    self.pipe.call(partial(self.operations.group_send, envelope.name, envelope.body), prelude=True)
+                self.group_send_now(envelope.name, parcel)
             else:
                 make = self.send(envelope.name, parcel.content, 0.0)
                 if make is not None:
@@ -178,8 +180,7 @@ class Engine:
                 self._serve_soon(queue_name)
             return
         with self._lock:
-            reader = self._readers.get(self.topology.place_of(home_of(queue)))
-            if reader is not None and reader.waits_for(queue):
+            if self._is_awaited(queue):
                 return
             popping = self._popping.get(queue, 0)
             if popping >= self.store.waiting(queue):
@@ -189,9 +190,17 @@ class Engine:
 
     def no_demand(self, queue: str) -> None:
         """Somebody waits for ``queue`` no longer."""
-        reader = self._readers.get(self.topology.place_of(home_of(queue)))
+        reader = self._reader_of(queue)
         if reader is not None:
             reader.given_up(queue)
+
+    def _reader_of(self, queue: str) -> Reader | None:
+        """Who would wait for ``queue``, where there is such a reader."""
+        return self._readers.get(self.topology.place_of(home_of(queue)))
+
+    def _is_awaited(self, queue: str) -> bool:
+        reader = self._reader_of(queue)
+        return reader is not None and reader.waits_for(queue)
 
     def receive_now(self, waiter: ThreadWaiter, block: bool) -> None:
         """Give ``waiter``, which waits already, a message if Redis has one, and let it wait on if it may.
@@ -202,8 +211,7 @@ class Engine:
         queues: list[str] = []
         with self._lock:
             for queue in waiter.queues:
-                reader = self._readers.get(self.topology.place_of(home_of(queue)))
-                if reader is None or not reader.waits_for(queue):
+                if not self._is_awaited(queue):
                     self._popping[queue] = self._popping.get(queue, 0) + 1
                     queues.append(queue)
         if queues:
@@ -215,7 +223,7 @@ class Engine:
     def release(self, queues: Sequence[str]) -> None:
         """Let no reader wait for any of ``queues`` on behalf of somebody who does no longer."""
         for queue in queues:
-            reader = self._readers.get(self.topology.place_of(home_of(queue)))
+            reader = self._reader_of(queue)
             if reader is not None:
                 reader.release(queue)
 
@@ -461,7 +469,7 @@ class Engine:
             return
         self._closed = True
         with self._lock:
-            readers = [*self._readers.values(), *([self._mailbox] if self._mailbox else [])]
+            readers = self._all_readers()
         if self.counts:
             self.pipe.start(self.operations.add_statistics)
         if self._keeper.close():
@@ -476,6 +484,9 @@ class Engine:
 
     def abandon(self) -> None:
         """In a forked child: leave everything to the parent."""
-        for reader in (*self._readers.values(), *([self._mailbox] if self._mailbox else [])):
+        for reader in self._all_readers():
             reader.abandon()
         self.pipe.abandon()
+
+    def _all_readers(self) -> list[Reader]:
+        return [*self._readers.values(), *([self._mailbox] if self._mailbox else [])]

@@ -21,7 +21,6 @@ from ..waiting import LoopWaiter, ThreadWaiter, refuse_on_loop
 from .clock import RedisClock
 from .engine import Engine
 from .hosts import parse_hosts, refuse_unknown
-from .keys import Keys
 from .topology import make_topology
 
 #: Seconds a blocking ``receive`` of the sync face waits before it answers ``(None, None)``.
@@ -77,7 +76,6 @@ class RedisChannelLayer(BaseChannelLayer):
         self.capacity = capacity
         self.channel_capacity = channel_capacity
         self._hosts = parse_hosts(hosts, connection_kwargs)
-        Keys(prefix)  # refuses a bad prefix now rather than at the first message
         self._make_engine = partial(
             Engine,
             prefix=prefix,
@@ -148,7 +146,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
     async def new_channel(self, prefix: str = "specific") -> str:
         engine = self._engine
-        name = names.check_channel_name(f"{prefix.rstrip('.')}.{engine.process}!{names.random_part(12)}")
+        name = names.new_channel(prefix, engine.process)
         make = engine.serve(names.queue_name(name))
         if make is not None:
             with suppress(ChannelLayerUnavailable):  # the lease is taken as soon as Redis is there
@@ -240,12 +238,7 @@ class RedisSyncLayer(SyncChannelLayer):
         if check_delay(delay):
             engine.pipe.call(engine.group_send_later(group, content, delay))
             return
-        parcel = engine.parcel(content)
-        make = engine.group_send(group, parcel)
-        try:
-            engine.store.deliver(group, parcel)
-        finally:
-            engine.pipe.call(make, prelude=True)
+        engine.group_send_now(group, engine.parcel(content))
 
     def receive(self, channels: Iterable[str], block: bool = False) -> tuple[str, Content] | tuple[None, None]:
         engine = self.layer.engine

@@ -175,10 +175,8 @@ class Operations:
     def _group_full(self, group: str, queue: str, data: bytes, length: int, limit: int) -> Operation[None]:
         fits, expired = yield from self._make_room(queue, data, length, limit)
         self._counts.add(queue, "messages_count" if fits else "dropped_count")
-        if expired and queue.endswith("!"):
-            (lease,) = yield Step([(LEASES, ("ZSCORE", self.keys.leases, home_of(queue)))], True)
-            if lease is None:
-                yield Step(self._end_entry(group, queue), True)
+        if expired and queue.endswith("!") and not (yield from self.is_owned(queue)):
+            yield Step(self._end_entry(group, queue), True)
 
     def pop(self, queue: str) -> Operation[list[Arrival]]:
         """The next messages of a queue; more than one where a group message meets several members."""

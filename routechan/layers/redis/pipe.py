@@ -23,10 +23,10 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from redis.exceptions import AskError, BusyLoadingError, MasterDownError, MovedError, ReadOnlyError, ResponseError
+from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, ResponseError
 
 from ...exceptions import ChannelLayerUnavailable
-from .connection import FAULTS, NOT_HERE, Connection
+from .connection import FAULTS, NOT_HERE, Connection, is_ask
 from .keys import LEASES
 from .operations import Call, Operation, Step
 from .topology import Node, Topology
@@ -311,8 +311,8 @@ class Pipe:
                     self._finish(entry, error=ChannelLayerUnavailable("interrupted; the message may have been sent"))
             raise
         if again:
-            again.sort(key=batch.index)
-            self._entries.extendleft(reversed(again))
+            returning = set(again)
+            self._entries.extendleft(entry for entry in reversed(batch) if entry in returning)
         return not again
 
     def _meet(self) -> None:
@@ -450,7 +450,7 @@ class Pipe:
             error = replies[place]
             replies[place] = _Outcome.UNSENT
             node = None
-            if isinstance(error, AskError) and not isinstance(error, MovedError):  # redis-py: one is the other too
+            if is_ask(error):
                 try:
                     node = self._topology.not_here(error)
                 except FAULTS as fault:

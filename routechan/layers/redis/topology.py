@@ -11,9 +11,9 @@ from typing import Any
 import redis
 from redis.cluster import RedisCluster
 from redis.crc import key_slot
-from redis.exceptions import AskError, MovedError, RedisClusterException
+from redis.exceptions import RedisClusterException
 
-from .connection import FAULTS, Connection
+from .connection import FAULTS, Connection, is_ask
 from .hosts import CLUSTER, Host
 from .keys import home_of, shard_of
 
@@ -55,7 +55,7 @@ class Topology(ABC):
     def place_of(self, home: str) -> str:
         """A name for all homes whose queues one blocking command can wait for."""
 
-    def not_here(self, error: Exception) -> Node | None:
+    def not_here(self, error: Any) -> Node | None:
         """A server answered that it is not the one to ask; who is to be asked once, if it said so."""
         return None
 
@@ -116,10 +116,10 @@ class Cluster(Topology):
     def place_of(self, home: str) -> str:
         return home  # keys of one command must be in one slot
 
-    def not_here(self, error: Exception) -> Node | None:
+    def not_here(self, error: Any) -> Node | None:
         with self._lock:
             client = self._known()
-            if isinstance(error, AskError) and not isinstance(error, MovedError):  # redis-py: one is the other too
+            if is_ask(error):
                 found = client.get_node(host=error.host, port=error.port)  # type: ignore[no-untyped-call]
                 if found is not None:
                     return self._node(found)
