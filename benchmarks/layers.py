@@ -305,8 +305,6 @@ def write(
         return
     folder = options.out or HERE / "results"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "layers.rst").write_text(f"{text}\n.. image:: layers.svg\n   :alt: The rates as curves\n")
-    (folder / "layers.json").write_text(as_json(done, ratios, facts))
     by_name = {measure.name: measure for measure in done}
     panels = [
         ("members_uvloop", "rate", "deliveries/s"),
@@ -314,8 +312,13 @@ def write(
         ("pairs", "rate", "messages/s"),
         ("sizes", "rate", "messages/s"),
     ]
-    curves.draw([(by_name[name], *rest) for name, *rest in panels if name in by_name], facts, folder / "layers.svg")
-    print(f"written: {os.path.relpath(folder)}/layers.rst, .json, .svg")
+    drawn = [(by_name[name], *rest) for name, *rest in panels if name in by_name]
+    picture = "\n.. image:: layers.svg\n   :alt: The rates as curves\n" if drawn else ""
+    (folder / "layers.rst").write_text(text + picture)
+    (folder / "layers.json").write_text(as_json(done, ratios, facts))
+    if drawn:
+        curves.draw(drawn, facts, folder / "layers.svg")
+    print(f"written: {os.path.relpath(folder)}/layers.rst, .json{', .svg' if drawn else ''}")
 
 
 def arguments() -> argparse.Namespace:

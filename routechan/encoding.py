@@ -43,7 +43,7 @@ MAX_DEPTH = 400
 
 _TUPLE, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID = range(1, 8)
 _TUPLE_MARK = msgpack.ExtType(_TUPLE, b"")
-_TUPLE_MARK_BYTES: bytes = msgpack.packb(_TUPLE_MARK)
+_TUPLE_MARK_BYTE: int = msgpack.packb(_TUPLE_MARK)[0]
 _MICROSECOND = datetime.timedelta(microseconds=1)
 #: A packer keeps the memory of its largest message; one that grew beyond this is not used again.
 _KEPT_SIZE = 64 * 1024
@@ -86,8 +86,8 @@ def encode(content: Mapping[str, Any]) -> bytes:
 
 def decode(data: bytes) -> Content:
     """A new dict for each reader; raises ``ValueError`` for bytes that are no message."""
-    # Looking whether there is a tuple at all costs less than a call for every list.
-    list_hook = None if data.find(_TUPLE_MARK_BYTES) < 0 else _list_or_tuple
+    # Looking whether there can be a tuple at all costs less than a call for every list.
+    list_hook = _list_or_tuple if _TUPLE_MARK_BYTE in data else None
     try:
         content: Content = msgpack.unpackb(data, ext_hook=_from_extension, list_hook=list_hook)
     except ArithmeticError as error:  # of Decimal and timedelta

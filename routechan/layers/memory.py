@@ -74,7 +74,6 @@ class InMemoryChannelLayer(BaseChannelLayer):
         self._sync.send_group(group, content, delay)
 
     async def receive(self, channel: str) -> Content:
-        names.check_channel_name(channel)
         waiter = LoopWaiter(self._store.queue_of(channel), channel)
         if not self._store.take(waiter):
             await self._store.wait(waiter)
@@ -199,7 +198,7 @@ class InMemorySyncLayer(SyncChannelLayer):
         return dict(self._store.counts.of(None))
 
     def channel_statistics(self, channel: str) -> dict[str, Any]:
-        queue = self._store.queue_of(names.check_channel_name(channel))
+        queue = self._store.queue_of(channel)
         pending, age = self._store.pending(queue)
         counts = self._store.counts.of(names.queue_name(channel))
         return {**counts, "messages_pending": pending, "messages_max_age": age}

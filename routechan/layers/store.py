@@ -18,7 +18,7 @@ from ..exceptions import ChannelFull, InvalidContent, InvalidName
 from .base import CapacityRules, Deliver
 from .parcel import Parcel
 from .statistics import Counts
-from .waiting import LoopWaiter, Stored, Waiter, wake
+from .waiting import LoopWaiter, Stored, Waiter, make_stored, wake
 
 #: Told when a membership ends by itself: ``ended(group, channel)``.
 Ended = Callable[[str, str], object]
@@ -48,14 +48,14 @@ class Store:
         self.counts = counts
         self.attached: dict[str, Deliver] = {}
         self._own = f".{process}!"
-        #: What a message to a channel lies in.
+        #: What a message to a channel lies in; raises ``InvalidName``.
         self.queue_of = functools.lru_cache(maxsize=16_384)(self._queue_of)
         self._ended = ended
         self._lock = threading.RLock()
         self._number = 0
         self._purge_at = clock() + 2 * expiry
         self._queues: dict[str, deque[Stored]] = {}
-        self._waiters: dict[str, deque[Waiter]] = {}
+        self._waiters: dict[str, list[Waiter]] = {}
         # group -> queue name -> channel -> when it ends; by queue name, because one deliver serves all its members
         self._groups: dict[str, dict[str, dict[str, float]]] = {}
         self._memberships: dict[str, set[str]] = {}
@@ -74,7 +74,7 @@ class Store:
         return queue_name
 
     def _queue_of(self, channel: str) -> str:
-        queue_name = names.queue_name(channel)
+        queue_name = names.queue_name(names.check_channel_name(channel))
         return channel if queue_name.endswith(self._own) else queue_name
 
     # Messages
@@ -103,18 +103,19 @@ class Store:
         with self._lock:
             if expires is None:
                 expires = self.clock() + self.expiry
+            waiters = self._waiters
+            self._number += 1
             for channel in channels:
-                queue = channel if own else queue_name
-                waiting = self._waiters.get(queue)
-                if waiting is not None and len(waiting) == 1 and own:
-                    # One consumer waits for its own channel: by far the most frequent in a large group.
-                    self._number += 1
+                # One consumer waits for its own channel: by far the most frequent in a large group.
+                waiting = waiters.pop(channel, None) if own else None
+                if waiting is not None and len(waiting) == 1:
                     waiter = waiting[0]
-                    waiter.item = Stored(self._number, expires, channel, data)
+                    waiter.item = make_stored((self._number, expires, channel, data))
                     woken.append(waiter)
-                    del self._waiters[queue]
-                else:
-                    dropped += not self._offer(queue, channel, data, expires, woken)
+                    continue
+                if waiting is not None:
+                    waiters[channel] = waiting
+                dropped += not self._offer(channel if own else queue_name, channel, data, expires, woken)
         self.wake(woken)
         if dropped:
             self.counts.add(queue_name, "dropped_count", dropped)
@@ -138,6 +139,8 @@ class Store:
             # A busy channel must not starve a quiet one (2.3): ask in random order.
             ordered = waiter.queues if len(waiter.queues) < 2 else random.sample(waiter.queues, len(waiter.queues))
             for queue in ordered:
+                if queue not in self._queues:
+                    continue
                 stored = self._live(queue)
                 for item in stored:
                     if waiter.accepts(item.channel):
@@ -147,7 +150,10 @@ class Store:
                         waiter.item = item
                         return True
             for queue in waiter.queues:
-                self._waiters.setdefault(queue, deque()).append(waiter)
+                if queue in self._waiters:
+                    self._waiters[queue].append(waiter)
+                else:
+                    self._waiters[queue] = [waiter]
             return False
 
     async def wait(self, waiter: LoopWaiter) -> None:
@@ -361,9 +367,8 @@ class Store:
             if self._ended is not None:
                 self._ended(group, channel)
             self._discard(group, channel)
-        own = self.is_own(queue_name)
-        for channel in [channel for channel in members if (channel if own else queue_name) in self._queues]:
-            self._live(channel if own else queue_name)
+        for queue in self._queues.keys() & (members if self.is_own(queue_name) else {queue_name}):
+            self._live(queue)
 
     def _discard(self, group: str, channel: str) -> bool:
         groups = self._memberships.get(channel)

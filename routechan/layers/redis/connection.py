@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -103,10 +104,21 @@ def pack_commands(commands: Iterable[tuple[Any, ...]]) -> list[bytes]:
     for command in commands:
         parts.append(b"*%d\r\n" % len(command))
         for argument in command:
-            if type(argument) is not bytes:
-                argument = (argument if type(argument) is str else repr(argument)).encode()
-            parts.append(b"$%d\r\n%b\r\n" % (len(argument), argument))
+            kind = type(argument)
+            if kind is bytes:
+                parts.append(b"$%d\r\n%b\r\n" % (len(argument), argument))
+            elif kind is str:
+                parts.append(_packed_text(argument))
+            else:
+                parts.append(_packed_text(repr(argument)))
     return [b"".join(parts)]
+
+
+# Names of commands, keys and numbers come again and again.
+@functools.lru_cache(maxsize=4096)
+def _packed_text(text: str) -> bytes:
+    argument = text.encode()
+    return b"$%d\r\n%b\r\n" % (len(argument), argument)
 
 
 def _version(information: bytes) -> tuple[int, ...]:

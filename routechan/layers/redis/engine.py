@@ -175,10 +175,14 @@ class Engine:
 
     def demand(self, queue: str) -> None:
         """Somebody waits for ``queue``: see to it that its next message is fetched."""
-        if "!" in queue and self.store.is_own(queue_name := names.queue_name(queue)):
-            if queue_name not in self._served:
+        mark = queue.find("!") + 1
+        if mark:
+            queue_name = queue[:mark]
+            if queue_name in self._served:
+                return
+            if self.store.is_own(queue_name):
                 self._serve_soon(queue_name)
-            return
+                return
         with self._lock:
             if self._is_awaited(queue):
                 return

@@ -58,6 +58,7 @@ class Keys:
         self.prefix = prefix.rstrip(":")  # "asgi:" of one older layer and "asgi" of the other are one prefix
         self.leases = f"{self.prefix}:leases:{{{LEASES}}}"
         self.delayed = f"{self.prefix}:delayed:{{{DELAYED}}}"
+        self.queue = functools.lru_cache(maxsize=4096)(self._queue)
         # Names hold no colon and no brace, so that no key of prefix "a:queue" looks like one of prefix "a".
         name = r"[^:{}]+"
         self._ours = re.compile(
@@ -74,7 +75,7 @@ class Keys:
         """Whether a flush removes ``key``: messages, groups, delayed sends, counts; not leases and last wills."""
         return self._ours(key) is not None
 
-    def queue(self, queue: str) -> str:
+    def _queue(self, queue: str) -> str:
         return f"{self.prefix}:queue:{{{home_of(queue)}}}:{queue}"
 
     def group(self, group: str) -> str:

@@ -125,7 +125,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
     async def receive(self, channel: str) -> Content:
         engine = self._engine
-        queue = engine.store.queue_of(names.check_channel_name(channel))
+        queue = engine.store.queue_of(channel)
         if queue.endswith("!") and await engine.pipe.post(partial(engine.operations.is_owned, queue)):
             raise InvalidName(
                 f"{channel!r} belongs to another process, which reads it; here it would be stolen from it"

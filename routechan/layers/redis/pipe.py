@@ -12,24 +12,22 @@ Order: entries take effect in the order they were put in.
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
-import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, ResponseError
+from redis.exceptions import ResponseError
 
 from ...exceptions import ChannelLayerUnavailable
-from .connection import FAULTS, NOT_HERE, Connection, is_ask
-from .keys import LEASES
+from .connection import Connection
+from .exchange import Exchange, Outcome
 from .operations import Call, Operation, Step
-from .topology import Node, Topology
+from .topology import Topology
 
 logger = logging.getLogger("routechan")
 
@@ -41,18 +39,6 @@ PATIENCE = 10.0
 #: How many entries may wait, and how many leave together.
 WAITING = 50_000
 TOGETHER = 256
-
-#: Seconds between attempts to reach a server: the first, and the longest; jitter takes up to half of it off.
-FIRST_RETRY = 0.05
-LONGEST_RETRY = 1.0
-
-#: How often a command is sent on to where servers say it belongs, before it waits like for a lost server.
-REDIRECTIONS = 8
-
-
-class _Outcome(enum.Enum):
-    UNSENT = "unsent"  # certainly not executed
-    IN_DOUBT = "in doubt"  # written, and no reply came
 
 
 class Entry:
@@ -91,22 +77,6 @@ class Entry:
         self.callback: Callable[[Any, BaseException | None], object] | None = None
 
 
-class Retry:
-    """When to try a server again: jittered, further apart each time, for ever."""
-
-    def __init__(self) -> None:
-        self._interval = FIRST_RETRY
-        self.at = 0.0
-
-    def failed(self) -> None:
-        self.at = time.monotonic() + self._interval * random.uniform(0.5, 1.0)
-        self._interval = min(self._interval * 2, LONGEST_RETRY)
-
-    def succeeded(self) -> None:
-        self._interval = FIRST_RETRY
-        self.at = 0.0
-
-
 class Pipe:
     """The one way to Redis for everything that need not wait there. Lifetime: layer, in one process.
 
@@ -122,15 +92,11 @@ class Pipe:
         spare: Callable[[], Callable[[], Operation[Any]] | None],
         told: Callable[[], object],
     ) -> None:
-        self._topology = topology
-        self._connected = connected
+        self._exchange = Exchange(topology, connected)
         self._spare = spare
         self._told = told
         self._lock = threading.Lock()
         self._entries: deque[Entry] = deque()
-        self._connections: dict[Node, Connection] = {}
-        self._retries: dict[Node | None, Retry] = {}
-        self._trouble: Exception | None = None
         self._finished: dict[asyncio.AbstractEventLoop, list[Entry]] = {}
         self._signal: SimpleQueue[None] = SimpleQueue()
         self._signalled = False
@@ -161,7 +127,7 @@ class Pipe:
                     self._run()
             if entry.done:
                 break
-            time.sleep(self._pause())
+            time.sleep(self._exchange.pause())
         if entry.error is not None:
             raise entry.error
         result: T = entry.result
@@ -201,7 +167,7 @@ class Pipe:
                 finally:
                     self._lock.release()
             if self._entries:
-                time.sleep(min(self._pause(), max(deadline - time.monotonic(), 0)))
+                time.sleep(min(self._exchange.pause(), max(deadline - time.monotonic(), 0)))
 
     def close(self) -> None:
         """What still waits fails."""
@@ -212,24 +178,19 @@ class Pipe:
                 self._finish(entry, error=ChannelLayerUnavailable("this channel layer was closed; nothing was sent"))
             self._entries.clear()
             self._tell()
-            self._close_connections()
+            self._exchange.close()
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's connections, which it goes on using."""
         self._closed = True
-        self._close_connections()
-
-    def _close_connections(self) -> None:
-        for connection in self._connections.values():
-            connection.close()
-        self._connections.clear()
+        self._exchange.close()
 
     def _put(self, entry: Entry) -> Entry:
         if self._closed:
             raise ChannelLayerUnavailable("this channel layer was closed; nothing was sent")
         if len(self._entries) >= WAITING:
             raise ChannelLayerUnavailable(
-                f"{WAITING} operations already wait for Redis; nothing was sent. Last trouble: {self._trouble}"
+                f"{WAITING} operations already wait for Redis; nothing was sent. Last trouble: {self._exchange.trouble}"
             )
         self._entries.append(entry)
         return entry
@@ -248,15 +209,10 @@ class Pipe:
         """The thread that works for event loops, and retries for all."""
         while not self._closed:
             with suppress(Empty):
-                self._signal.get(timeout=self._pause() if self._entries else None)
+                self._signal.get(timeout=self._exchange.pause() if self._entries else None)
             self._signalled = False
             with self._lock:
                 self._run()
-
-    def _pause(self) -> float:
-        """How long to wait for a lost server before the next attempt."""
-        at = min((retry.at for retry in tuple(self._retries.values()) if retry.at), default=0.0)
-        return min(max(at - time.monotonic(), 0.001), LONGEST_RETRY)
 
     # Running; all of this under the lock
 
@@ -267,7 +223,7 @@ class Pipe:
                 self._tell()
         except BaseException as error:
             # Ctrl-C, or a mistake of ours, in the midst of a reply: no connection can be trusted any more.
-            self._close_connections()
+            self._exchange.close()
             if not isinstance(error, Exception):
                 raise
             logger.exception("Talking to Redis failed")
@@ -292,7 +248,7 @@ class Pipe:
         """Whether all went well; what was certainly not executed is put back in front."""
         now = time.monotonic()
         try:
-            self._meet()
+            self._exchange.meet()
             for entry in batch:
                 self._begin(entry, now)
             ahead = [entry for entry in batch if entry.prelude and not entry.done]
@@ -315,19 +271,13 @@ class Pipe:
             self._entries.extendleft(entry for entry in reversed(batch) if entry in returning)
         return not again
 
-    def _meet(self) -> None:
-        """Operations stamp what they send with the server's time, so the server is asked for it before the first."""
-        if not self._connections:
-            with suppress(*FAULTS):
-                self._connection(self._topology.node_of(LEASES))
-
     def _begin(self, entry: Entry, now: float) -> None:
         if now > entry.deadline:
             self._finish(
                 entry,
                 error=ChannelLayerUnavailable(
                     f"Redis could not be reached for {PATIENCE:g} seconds; nothing was sent. "
-                    f"Last trouble: {self._trouble}"
+                    f"Last trouble: {self._exchange.trouble}"
                 ),
             )
             return
@@ -345,20 +295,23 @@ class Pipe:
 
     def _advance(self, entries: list[Entry]) -> list[Entry]:
         """One step of each; returns those to be tried again."""
-        calls = [call for entry in entries for call in entry.step.calls]
-        replies, good = self._exchange(calls)
+        calls: list[Call] = []
+        for entry in entries:
+            calls += entry.step.calls
+        replies, good = self._exchange.perform(calls)
         again: list[Entry] = []
         at = 0
         for entry in entries:
             step = entry.step
-            mine = replies[at : at + len(step.calls)]
-            at += len(step.calls)
+            end = at + len(step.calls)
+            mine = replies[at:end]
+            at = end
             if good:
                 entry.wrote = entry.wrote or not step.repeatable
                 self._next(entry, mine)
                 continue
-            if _Outcome.UNSENT in mine or _Outcome.IN_DOUBT in mine:
-                unsent = all(reply is _Outcome.UNSENT for reply in mine)
+            if Outcome.UNSENT in mine or Outcome.IN_DOUBT in mine:
+                unsent = all(reply is Outcome.UNSENT for reply in mine)
                 if not entry.wrote and (unsent or step.repeatable):
                     again.append(entry)
                 else:
@@ -366,7 +319,7 @@ class Pipe:
                         entry,
                         error=ChannelLayerUnavailable(
                             "the connection to Redis was lost in the midst of an operation: the message may have been "
-                            f"sent, and is not sent again. The trouble: {self._trouble}"
+                            f"sent, and is not sent again. The trouble: {self._exchange.trouble}"
                         ),
                     )
                 continue
@@ -377,150 +330,6 @@ class Pipe:
             entry.wrote = entry.wrote or not step.repeatable
             self._next(entry, mine)
         return again
-
-    def _exchange(self, calls: list[Call]) -> tuple[list[Any], bool]:
-        """The replies to ``calls``, in their order, and whether all are good; all servers work side by side."""
-        replies: list[Any] = [_Outcome.UNSENT] * len(calls)
-        waiting: Sequence[int] = range(len(calls))
-        for _ in range(REDIRECTIONS):
-            not_here: list[int] = []
-            sent: list[tuple[Node, Connection, list[int]]] = []
-            for node, places in self._by_node(calls, waiting).items():
-                connection = self._connection(node)
-                if connection is None:
-                    continue
-                try:
-                    connection.write([calls[place][1] for place in places])
-                except FAULTS as error:
-                    self._lost(node, error)
-                    for place in places:
-                        replies[place] = _Outcome.IN_DOUBT
-                else:
-                    sent.append((node, connection, places))
-            for node, connection, places in sent:
-                found, good, fault = connection.read_many(len(places))
-                if good and len(places) == len(calls):
-                    return found, True
-                if fault is not None:
-                    self._lost(node, fault)
-                    # A server that is still loading its data has executed nothing.
-                    loading = isinstance(fault, BusyLoadingError)
-                    left = len(places) - len(found)
-                    found += [_Outcome.UNSENT if loading else _Outcome.IN_DOUBT] * left
-                    if loading:
-                        self._retry(node).failed()
-                for place, reply in zip(places, found, strict=True):
-                    replies[place] = reply
-                    if isinstance(reply, NOT_HERE):
-                        not_here.append(place)
-            if not not_here:
-                return replies, False
-            waiting = self._redirect(calls, replies, sorted(not_here))
-            if not waiting:
-                return replies, False
-        for place in waiting:
-            replies[place] = _Outcome.UNSENT
-        self._retry(None).failed()
-        return replies, False
-
-    def _by_node(self, calls: list[Call], places: Sequence[int]) -> dict[Node, list[int]]:
-        found: dict[Node, list[int]] = {}
-        homes: dict[Any, list[int]] = {}
-        try:
-            for place in places:
-                home = calls[place][0]
-                listed = homes.get(home)
-                if listed is None:
-                    listed = homes[home] = found.setdefault(self._topology.node_of(home), [])
-                listed.append(place)
-        except FAULTS as error:
-            self._trouble = error
-            self._retry(None).failed()
-            return {}
-        for listed in found.values():
-            listed.sort()
-        return found
-
-    def _redirect(self, calls: list[Call], replies: list[Any], places: list[int]) -> list[int]:
-        """Those of ``places`` to be sent again; the server they went to did not execute them."""
-        left: list[int] = []
-        error: Exception = replies[places[0]]
-        self._trouble = error
-        for place in places:
-            error = replies[place]
-            replies[place] = _Outcome.UNSENT
-            node = None
-            if is_ask(error):
-                try:
-                    node = self._topology.not_here(error)
-                except FAULTS as fault:
-                    self._trouble = fault
-            if node is not None:
-                replies[place] = self._ask(node, calls[place])
-            if replies[place] is _Outcome.UNSENT:
-                left.append(place)
-        if left:
-            time.sleep(FIRST_RETRY)
-            try:
-                if isinstance(error, (ReadOnlyError, MasterDownError)):
-                    for node in {self._topology.node_of(calls[place][0]) for place in left}:
-                        self._drop(node)  # who is the master now, a new connection finds out
-                else:
-                    self._topology.not_here(error)
-            except FAULTS as fault:
-                self._trouble = fault
-                self._retry(None).failed()
-                return []
-        return left
-
-    def _ask(self, node: Node, call: Call) -> Any:
-        """Send one command to the server that is taking over its slot."""
-        connection = self._connection(node)
-        if connection is None:
-            return _Outcome.UNSENT
-        try:
-            connection.write([("ASKING",), call[1]])
-            connection.read()
-            reply = connection.read()
-        except FAULTS as error:
-            self._lost(node, error)
-            return _Outcome.IN_DOUBT
-        return _Outcome.UNSENT if isinstance(reply, NOT_HERE) else reply
-
-    def _connection(self, node: Node) -> Connection | None:
-        connection = self._connections.get(node)
-        if connection is None:
-            retry = self._retry(node)
-            if time.monotonic() < retry.at:
-                return None
-            try:
-                connection = self._connections[node] = node.connect()
-            except FAULTS as error:
-                if self._trouble is None:
-                    logger.warning("Redis at %s cannot be reached; trying again until it can: %s", node, error)
-                self._trouble = error
-                retry.failed()
-                return None
-            if self._trouble is not None:
-                logger.warning("Redis at %s is reached again", node)
-            self._trouble = None
-            retry.succeeded()
-            self._retry(None).succeeded()
-            self._connected(connection)
-        return connection
-
-    def _retry(self, node: Node | None) -> Retry:
-        return self._retries.setdefault(node, Retry())
-
-    def _lost(self, node: Node, error: Exception) -> None:
-        logger.warning("The connection to Redis at %s is lost: %s", node, error)
-        self._trouble = error
-        self._drop(node)
-
-    def _drop(self, node: Node) -> None:
-        connection = self._connections.pop(node, None)
-        if connection is not None:
-            connection.close()
 
     # Telling
 

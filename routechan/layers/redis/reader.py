@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from .connection import FAULTS, NOT_HERE, Connection
-from .pipe import LONGEST_RETRY, Retry
+from .retry import LONGEST_RETRY, Retry
 from .topology import Node, Topology
 
 logger = logging.getLogger("routechan")

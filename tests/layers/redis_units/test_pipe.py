@@ -15,7 +15,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from routechan.exceptions import ChannelFull, ChannelLayerUnavailable
 from routechan.layers.redis import pipe as pipe_module
 from routechan.layers.redis.operations import Operation, Step
-from routechan.layers.redis.pipe import Pipe, Retry
+from routechan.layers.redis.pipe import Pipe
+from routechan.layers.redis.retry import Retry
 
 from .fakes import SOON, FakeConnection, FakeNode, FakeTopology, Gate, numbers, until
 
