@@ -12,6 +12,7 @@ from .inline import InlineConsumers
 from .layers.base import BaseChannelLayer, SyncChannelLayer
 from .layers.memory import InMemoryChannelLayer
 from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
+from .relay import EVENT_TIMEOUT, RelayConsumers
 from .routing import Router, default_routes
 
 
@@ -40,6 +41,7 @@ def inline_application(
     http: ASGIApplication | None = None,
     options: ServerOptions | None = None,
     threads: int = 32,
+    read_channels: bool = True,
 ) -> Application:
     """The server face with its consumers in the same process."""
     if http is not None and not callable(http):
@@ -47,8 +49,25 @@ def inline_application(
             f"http is the ASGI application for other requests, not {http!r:.100}; where a module was given, name the "
             "application inside it"
         )
-    consumers = InlineConsumers(dispatcher, layer, threads=threads)
+    consumers = InlineConsumers(dispatcher, layer, threads=threads, read_channels=read_channels)
     return Application(consumers, layer.layer, http=http, options=options)
+
+
+def relay_application(
+    layer: BaseChannelLayer,
+    http: ASGIApplication | None = None,
+    *,
+    options: ServerOptions | None = None,
+    relay_http: bool = False,
+    event_timeout: float = EVENT_TIMEOUT,
+) -> Application:
+    """An ASGI 3 callable that holds the connections and leaves all consumers to workers on the same layer.
+
+    Requests go to ``http``, or with ``relay_http`` to the workers. ``event_timeout`` is the seconds an event may take.
+    """
+    return Application(
+        RelayConsumers(layer, http=relay_http, event_timeout=event_timeout), layer, http=http, options=options
+    )
 
 
 def _default_layer(layer: BaseChannelLayer | None) -> SyncChannelLayer:

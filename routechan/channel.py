@@ -138,6 +138,9 @@ class Channel(_Target):
     ``KeyError`` (CH-03).
     """
 
+    #: Whether the connection that takes what is sent here is known to be gone. A message's reply channel tells.
+    closed = False
+
     def _send_now(self, content: Content, delay: float) -> None:
         if delay:
             self.channel_layer.send(self.name, content, delay)

@@ -19,69 +19,89 @@ FAULT_DELAY = 1.0
 STOP_TIME = 10.0
 
 Consume = Callable[[str, Content], Awaitable[None]]
+Taken = Callable[[str, Content], object]
+
+
+#: How many wait for messages at a time, each for any of the channels.
+READERS = 32
 
 
 class ChannelReader:
-    """One waiting ``receive`` for each channel. Lifetime: from ``start`` to ``stop``, on one event loop.
+    """Lifetime: from ``start`` to ``stop``, on one event loop.
 
-    At most ``limit`` messages are taken and not yet consumed. Messages with the same reply channel are
-    consumed one after another, in the order they were sent; others run side by side.
+    At most ``limit`` messages are taken and not yet consumed: what cannot be consumed now is left to other processes.
+    Messages with the same reply channel are consumed one after another, in the order they were sent; others run side
+    by side. ``taken`` is called with each as soon as it is taken.
     """
 
-    def __init__(self, layer: BaseChannelLayer, consume: Consume, *, limit: int) -> None:
+    def __init__(self, layer: BaseChannelLayer, consume: Consume, *, limit: int, taken: Taken | None = None) -> None:
         self._layer = layer
         self._consume = consume
         self._limit = limit
+        self._taken = taken
         self._readers: list[asyncio.Task[None]] = []
         self._running: set[asyncio.Task[None]] = set()
         self._behind: dict[str, deque[tuple[str, Content]]] = {}
 
     def start(self, channels: Iterable[str]) -> None:
         names = sorted(channels)
-        self._room = asyncio.Semaphore(self._limit + len(names))  # each waiting reader holds one place
-        self._readers = [asyncio.create_task(self._read(name)) for name in names]
+        self._room = asyncio.Semaphore(self._limit)  # each waiting reader holds one place
+        self._readers = [asyncio.create_task(self._read(names)) for _ in range(min(self._limit, READERS)) if names]
 
-    async def stop(self) -> None:
-        """Take no more messages, and wait for those that are being consumed, ``STOP_TIME`` at most."""
+    async def stop(self, within: float | None = None) -> int:
+        """Take no more messages, and wait for those that are being consumed, ``within`` seconds at most.
+
+        Returns how many had to be cancelled.
+        """
+        within = STOP_TIME if within is None else within
         for task in self._readers:
             task.cancel()
         if self._readers:
             await asyncio.wait(self._readers)
         self._readers = []
+        late: set[asyncio.Task[None]] = set()
         if self._running:
-            _, late = await asyncio.wait(self._running, timeout=STOP_TIME)
+            _, late = await asyncio.wait(self._running, timeout=within)
             if late:
-                await self._cancel(late)
+                await self._cancel(late, within)
+        return len(late)
 
-    async def _cancel(self, late: set[asyncio.Task[None]]) -> None:
+    @property
+    def running(self) -> int:
+        """How many messages were taken and not yet consumed."""
+        return len(self._running) + sum(map(len, self._behind.values()))
+
+    async def _cancel(self, late: set[asyncio.Task[None]], within: float) -> None:
         lost = sum(map(len, self._behind.values()))
         for behind in self._behind.values():
             behind.clear()
         logger.warning(
             "%d consumers did not end within %g s and are cancelled; %d messages behind them are lost",
             len(late),
-            STOP_TIME,
+            within,
             lost,
         )
         for task in late:
             task.cancel()
         await asyncio.wait(late)
 
-    async def _read(self, channel: str) -> None:
+    async def _read(self, channels: list[str]) -> None:
         while True:
             await self._room.acquire()
             try:
-                content = await self._layer.receive(channel)
+                channel, content = await self._layer.receive_any(channels)
             except asyncio.CancelledError:
                 raise
-            except Exception:  # whatever the layer's trouble is, the channel is read again after it
-                logger.exception("Reading channel %s failed; trying again", channel)
+            except Exception:  # whatever the layer's trouble is, the channels are read again after it
+                logger.exception("Reading the channels %s failed; trying again", ", ".join(channels))
                 self._room.release()
                 await asyncio.sleep(FAULT_DELAY)
                 continue
             self._take(channel, content)
 
     def _take(self, channel: str, content: Content) -> None:
+        if self._taken is not None:
+            self._taken(channel, content)
         reply_channel = content.get("reply_channel")
         if isinstance(reply_channel, str):
             behind = self._behind.get(reply_channel)

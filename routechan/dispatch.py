@@ -75,12 +75,18 @@ class Dispatcher:
     def match(self, message: Message) -> Run | None:
         """The consumer's run, or None, logged, where no route takes the message (RT-36)."""
         try:
-            matched = self.router.match(message)
+            run = self.find(message)
         except Exception:  # a custom route object may raise anything; it costs this message only
             logger.exception("Routing a message on %s failed; it is dropped", message.channel_name)
             return None
-        if matched is None:
+        if run is None:
             logger.error("No route takes a message on %s; it is dropped", message.channel_name)
+        return run
+
+    def find(self, message: Message) -> Run | None:
+        """The consumer's run, or None where no route takes the message; raises what a custom route does."""
+        matched = self.router.match(message)
+        if matched is None:
             return None
         if "__retries__" in message.content and message.content["__retries__"] == self.retries:
             message.__dict__["__doomed__"] = True  # the last try (WK-10)

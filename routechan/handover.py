@@ -17,6 +17,8 @@ class Outlet(Protocol):
 
     name: str
     closed: bool
+    #: Whether a thread that sends at once to ``name`` waits until the connection has taken it.
+    paced: bool
 
     def deliver(self, content: Content) -> Awaitable[None] | None:
         """Take a message of the reply channel ``name``, on the event loop; awaited where that takes time."""
@@ -47,6 +49,9 @@ class Consumers(Protocol):
 
     def serves(self, channels: Iterable[str], content: Content) -> bool:
         """Whether a consumer could take messages on ``channels`` from where ``content`` came."""
+
+    def takes(self, channel: str, content: Content) -> bool:
+        """Whether a consumer takes this message, all of which is known."""
 
     def line(self, outlet: Outlet) -> Events:
         """What takes the events of a new connection."""

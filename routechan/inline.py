@@ -8,54 +8,57 @@ else started.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
-from .channel_reader import ChannelReader
-from .delivery import flush
+from .channel_consumers import ChannelConsumers
 from .dispatch import Dispatcher
 from .encoding import Content
-from .handover import Outlet, settled
+from .handover import Outlet
 from .layers.base import SyncChannelLayer
 from .line import Line
 from .message import Message
 from .runtime import Runtime
+
+logger = logging.getLogger("routechan")
 
 
 class InlineConsumers:
     """Runs the consumers of one server process. Lifetime: from ``start`` to ``stop``, on one event loop.
 
     ``threads`` bounds the threads for plain consumers, and separately those for plain generators.
+    ``read_channels``: also consume what is sent to the channels the routing names; else workers do.
     """
 
-    def __init__(self, dispatcher: Dispatcher, layer: SyncChannelLayer, *, threads: int = 32) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, layer: SyncChannelLayer, *, threads: int = 32, read_channels: bool = True
+    ) -> None:
         self.dispatcher = dispatcher
         self.layer = layer
         self._threads = threads
-        self._reader = ChannelReader(layer.layer, self._consume, limit=threads)
+        self._read_channels = read_channels
 
     async def start(self) -> None:
         self._runtime = Runtime(self.dispatcher, self.layer, self._threads)
-        self._reader.start(self.dispatcher.router.channels)
+        self._channels = ChannelConsumers(self._runtime, self.layer, limit=self._threads)
+        self._channels.start(self.dispatcher.router.channels if self._read_channels else ())
 
     async def stop(self) -> None:
-        await self._reader.stop()
+        await self._channels.stop()
         await self._runtime.stop()
 
     def serves(self, channels: Iterable[str], content: Content) -> bool:
         """Whether a consumer of the routing could take messages on ``channels`` from where ``content`` came."""
         return self.dispatcher.router.serves(channels, content)
 
+    def takes(self, channel: str, content: Content) -> bool:
+        """Whether the routing has a consumer for this message."""
+        try:
+            return self.dispatcher.router.match(Message(content, channel, self.layer)) is not None
+        except Exception:  # a custom route object may raise anything
+            logger.exception("Routing a message on %s failed; no consumer takes it", channel)
+            return False
+
     def line(self, outlet: Outlet) -> Line:
         """What takes the events of a new connection, in order."""
         return Line(self._runtime, outlet)
-
-    async def _consume(self, channel: str, content: Content) -> None:
-        """A message that came over the layer; one that asks for another try goes to the end of its channel."""
-        run = self.dispatcher.match(Message(content, channel, self.layer))
-        if run is None:
-            return
-        await Line(self._runtime, None).perform(run)
-        if run.later and self.dispatcher.may_retry(run):
-            # Sent like any other message, so that a full channel is waited for, and logged.
-            run.add(run.message.channel, run.message.content)
-            await settled(flush(run))

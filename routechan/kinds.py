@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
+from weakref import WeakKeyDictionary
 
 Consumer = Callable[..., Any]
 
@@ -23,8 +24,11 @@ class Kind(Enum):
 def kind_of(consumer: Consumer) -> Kind:
     """How to run a consumer; decided once for each."""
     try:
-        return _known_kind(consumer)
-    except TypeError:  # a callable that cannot be hashed
+        return _known[consumer]
+    except KeyError:
+        kind = _known[consumer] = _kind(consumer)
+        return kind
+    except TypeError:  # a callable that cannot be hashed, or referred to weakly
         return _kind(consumer)
 
 
@@ -43,7 +47,8 @@ def _kind(consumer: Consumer) -> Kind:
     return Kind.PLAIN
 
 
-_known_kind = functools.lru_cache(maxsize=4096)(_kind)
+#: Held weakly, because decorators ask for functions too that live for one message, and hold it.
+_known: WeakKeyDictionary[Consumer, Kind] = WeakKeyDictionary()
 
 
 def goes_on(result: object) -> bool:

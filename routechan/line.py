@@ -26,12 +26,29 @@ LATER_DELAY_MAX = 1.0
 class _OwnReplyChannel(Channel):
     """The reply channel of a connection of this process. Lifetime: connection.
 
-    What consumers of the connection send to it goes straight to the connection when the outbox is flushed.
+    What consumers of the connection send to it goes straight to the connection when the outbox is flushed; to one
+    that is ``paced`` also what they send immediately from their thread, each when it has taken the one before.
     """
 
     def __init__(self, outlet: Outlet, channel_layer: SyncChannelLayer) -> None:
         super().__init__(outlet.name, channel_layer=channel_layer)
         self.post = outlet.deliver  # type: ignore[method-assign]
+        self._outlet = outlet
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def closed(self) -> bool:  # type: ignore[override]
+        return self._outlet.closed
+
+    def _send_now(self, content: Content, delay: float) -> None:
+        if delay or not self._outlet.paced or not self._loop.is_running():
+            super()._send_now(content, delay)
+        else:
+            asyncio.run_coroutine_threadsafe(self._send_and_wait(content), self._loop).result()
+
+    async def _send_and_wait(self, content: Content) -> None:
+        await settled(self._outlet.deliver(content))
+        await self._outlet.writable()
 
 
 class Line:
@@ -79,6 +96,11 @@ class Line:
             if self._idle is None:
                 self._idle = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._idle)
+
+    @property
+    def streams(self) -> bool:
+        """Whether anything streams to this connection."""
+        return bool(self._streams)
 
     def end_streams(self) -> None:
         """The connection is closed: end what streams to it."""

@@ -8,10 +8,12 @@ from django.core.signals import setting_changed
 
 from routechan.layers import channel_layers
 
+from . import package_checks
 from .asgi import forget_layers, make_layer
+from .binding.base import BindingMetaclass
 from .checks import check_layers, check_server, check_settings
 from .connections import watch_connections
-from .development import serve_sockets_in_development
+from .hacks import monkeypatch_django
 
 
 class RoutechanConfig(AppConfig):
@@ -19,9 +21,13 @@ class RoutechanConfig(AppConfig):
     verbose_name = "routechan"
 
     def ready(self) -> None:
+        """Set up everything that lasts as long as the process; again changes nothing (AP-02)."""
+        package_checks.check_all()
         channel_layers.configure(make_layer)
         setting_changed.connect(forget_layers, dispatch_uid="routechan_forget_layers")
         watch_connections()
-        serve_sockets_in_development()
+        monkeypatch_django()
+        BindingMetaclass.register_all()
+        BindingMetaclass.register_all()
         for check in (check_layers, check_settings, check_server):
             checks.register(check, "routechan")

@@ -7,24 +7,47 @@ from collections.abc import Mapping
 from typing import Any
 
 import django
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
+from django.utils.module_loading import import_string
 
 from routechan.app import inline_application
 from routechan.asgi import Application
 from routechan.asgi.lifespan import ASGIApplication
 from routechan.asgi.translation import Scope
 from routechan.asgi.writer import Receive, Send
+from routechan.describe import name_that_thing
 from routechan.dispatch import Dispatcher
-from routechan.exceptions import InvalidChannelLayerError
+from routechan.exceptions import InvalidChannelLayerError, UnknownChannelLayer
 from routechan.inline import InlineConsumers
 from routechan.kinds import Consumer
-from routechan.layers import DEFAULT_CHANNEL_LAYER, BaseChannelLayer, channel_layers
+from routechan.layers import DEFAULT_CHANNEL_LAYER, BaseChannelLayer
+from routechan.layers import channel_layers as process_layers
+from routechan.layers.registry import ChannelLayers
 from routechan.message import Message
+from routechan.routing import Router
 
 from . import beside, conf
 from .layer import ChannelLayerWrapper
 from .signals import consumer_failed, consumer_finished, consumer_started
+
+__all__ = [
+    "ChannelLayerManager",
+    "ChannelLayerWrapper",
+    "InvalidChannelLayerError",
+    "Router",
+    "build_application",
+    "channel_layers",
+    "dispatcher",
+    "forget_layers",
+    "get_asgi_application",
+    "get_channel_layer",
+    "import_string",
+    "make_layer",
+    "name_that_thing",
+    "settings",
+]
 
 
 def get_asgi_application(alias: str = DEFAULT_CHANNEL_LAYER) -> ASGIApplication:
@@ -41,18 +64,70 @@ def get_channel_layer(alias: str = DEFAULT_CHANNEL_LAYER) -> ChannelLayerWrapper
     return _configured(alias)
 
 
+class ChannelLayerManager(ChannelLayers):
+    """The layers of ``CHANNEL_LAYERS`` by alias, each made on first use (LM-01 to LM-08). Lifetime: process.
+
+    ``shared``: another registry whose layers these are too.
+    """
+
+    def __init__(self, shared: ChannelLayers | None = None) -> None:
+        super().__init__()
+        self.configure(_layer_of_settings)
+        if shared is not None:
+            self._layers, self._lock = shared._layers, shared._lock
+            self.configure(make_layer)
+
+    @property
+    def configs(self) -> Mapping[str, Any]:
+        """The setting, read anew each time."""
+        return conf.layers()
+
+    @property
+    def backends(self) -> dict[str, Any]:
+        """The layers made or set so far."""
+        return self._layers
+
+    def __contains__(self, alias: str) -> bool:
+        """Whether the settings have this alias (LM-04)."""
+        return alias in self.configs
+
+    def make_backend(self, name: str) -> ChannelLayerWrapper:
+        """A new layer from ``CONFIG``, kept by nobody (LM-05). ``InvalidChannelLayerError`` for a mistake in it."""
+        layer = _layer_of_settings(name)
+        if layer is None:
+            raise UnknownChannelLayer(name, f"CHANNEL_LAYERS has {', '.join(self.configs) or 'no alias'}")
+        return layer
+
+    def make_test_backend(self, name: str) -> ChannelLayerWrapper:
+        """A new layer from ``TEST_CONFIG``; ``InvalidChannelLayerError`` where there is none (LM-06)."""
+        config = conf.layer_config(name)
+        if config is None or "TEST_CONFIG" not in config:
+            raise InvalidChannelLayerError(
+                f"CHANNEL_LAYERS[{name!r}] has no TEST_CONFIG; give it the options of the backend for tests, as in "
+                "CONFIG"
+            )
+        return _wrapped(name, config, conf.make_backend(name, {**config, "CONFIG": config["TEST_CONFIG"]}))
+
+
 def make_layer(alias: str) -> ChannelLayerWrapper | None:
-    """The layer ``CHANNEL_LAYERS`` describes, or None where it has no such alias."""
+    """The layer ``CHANNEL_LAYERS`` describes, or None without such an alias; made anew when the setting changes."""
+    layer = _layer_of_settings(alias)
+    if layer is not None:
+        _made[alias] = layer
+    return layer
+
+
+def _layer_of_settings(alias: str) -> ChannelLayerWrapper | None:
     config = conf.layer_config(alias)
     if config is None:
         return None
-    backend = (
-        _layer_of_channels(alias, config) if conf.shares_with_channels(config) else conf.make_backend(alias, config)
-    )
+    shared = conf.shares_with_channels(config)
+    return _wrapped(alias, config, _layer_of_channels(alias, config) if shared else conf.make_backend(alias, config))
+
+
+def _wrapped(alias: str, config: Mapping[str, Any], backend: conf.Backend) -> ChannelLayerWrapper:
     routing = conf.routing_of(alias, config)
-    layer = ChannelLayerWrapper(backend.sync, alias, () if routing is None else routing, build_application)
-    _made[alias] = layer
-    return layer
+    return ChannelLayerWrapper(backend.sync, alias, () if routing is None else routing, build_application)
 
 
 def forget_layers(*, setting: str, **kwargs: Any) -> None:
@@ -60,9 +135,9 @@ def forget_layers(*, setting: str, **kwargs: Any) -> None:
     if setting not in ("CHANNEL_LAYERS", "ROUTECHAN"):
         return
     for alias, layer in tuple(_made.items()):
-        current = channel_layers.set(alias, None)
+        current = process_layers.set(alias, None)
         if current is not layer:  # set by hand since
-            channel_layers.set(alias, current)
+            process_layers.set(alias, current)
     _made.clear()
 
 
@@ -88,6 +163,7 @@ def build_application(layer: ChannelLayerWrapper) -> Application:
         http=ASGIHandler(),  # type: ignore[arg-type]
         options=conf.server_options(),
         threads=conf.thread_limit(),
+        read_channels=conf.reads_channels(),
     )
 
 
@@ -114,7 +190,7 @@ class _ProjectApplication:
         self._application = build_application(layer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        layer = channel_layers[self._layer.alias]
+        layer = process_layers[self._layer.alias]
         if layer is not self._layer and isinstance(layer, ChannelLayerWrapper):
             self._layer, self._application = layer, build_application(layer)
         await self._application(scope, receive, send)
@@ -122,6 +198,9 @@ class _ProjectApplication:
 
 #: The layers made from the settings, by alias.
 _made: dict[str, ChannelLayerWrapper] = {}
+
+#: The layers of this process, which ``Channel`` and ``Group`` use, with what 1.x had besides.
+channel_layers = ChannelLayerManager(process_layers)
 
 
 def _layer_of_channels(alias: str, config: Mapping[str, Any]) -> BaseChannelLayer:

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from routechan.exceptions import InvalidChannelLayerError, RoutingError
 from routechan.routing import Include, Route, RouteLike, resolve_routing
 
-from . import conf
+from . import beside, conf
 
 _EVENTS = {"websocket.connect", "websocket.receive", "websocket.disconnect", "http.request", "http.disconnect"}
 
@@ -71,7 +71,7 @@ def _check_layer(alias: str) -> list[CheckMessage]:
                 id="routechan.E003",
             )
         )
-    if conf.ROUTING in config and apps.is_installed("channels"):
+    if conf.ROUTING in config and beside.channels_installed() and apps.is_installed("channels"):
         messages.append(
             Warning(
                 f"{where} has a ROUTING, which Channels refuses: its class-based consumers cannot use this layer.",

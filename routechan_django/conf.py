@@ -16,8 +16,12 @@ from routechan.exceptions import InvalidChannelLayerError
 from routechan.layers import DEFAULT_CHANNEL_LAYER, BaseChannelLayer
 
 from . import beside
+from .alias.old_layers import OLD_CLASSES, OldChannelLayer, with_sentinels
 
 INLINE, WORKERS = "inline", "workers"
+
+#: What BACKEND may be: a layer, or a subclass of one that 1.x had. Either has a ``sync`` face.
+Backend = BaseChannelLayer | OldChannelLayer
 
 #: Key of ``ROUTECHAN`` -> (the field of ``ServerOptions`` it sets, its types).
 SERVER_KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
@@ -28,6 +32,11 @@ SERVER_KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
     "HTTP_TIMEOUT": ("http_timeout", (int, float)),
     "BODY_LIMIT": ("body_limit", (int,)),
 }
+_FIELDS = tuple(field for field, _ in SERVER_KEYS.values())
+
+#: What ``serve_with`` was told. Lifetime: process.
+_command_line: dict[str, Any] = {}
+
 THREADS = "THREADS"
 ROUTING = "ROUTING"
 LAYER_KEYS = ("BACKEND", "CONFIG", "ROUTING", "CONSUMERS", "TEST_CONFIG")
@@ -51,7 +60,7 @@ OLD_SENTINEL_BACKENDS = ("asgi_redis.RedisSentinelChannelLayer", "asgi_redis.sen
 
 
 def layer_aliases() -> list[str]:
-    return list(_layers())
+    return list(layers())
 
 
 def layer_config(alias: str) -> Mapping[str, Any] | None:
@@ -59,7 +68,7 @@ def layer_config(alias: str) -> Mapping[str, Any] | None:
 
     Raises ``InvalidChannelLayerError`` for what is missing in it, in the order of LM-07.
     """
-    config = _layers().get(alias)
+    config = layers().get(alias)
     if config is None:
         return None
     where = f"CHANNEL_LAYERS[{alias!r}]"
@@ -104,7 +113,7 @@ def routing_of(alias: str, config: Mapping[str, Any]) -> Any:
 
 def is_for_channels_alone(alias: str) -> bool:
     """Whether no routing is named for this layer, and Channels is there to use it without one."""
-    config = _layers().get(alias)
+    config = layers().get(alias)
     return isinstance(config, Mapping) and shares_with_channels(config) and alias not in _routings()
 
 
@@ -113,7 +122,7 @@ def shares_with_channels(config: Mapping[str, Any]) -> bool:
     return ROUTING not in config and beside.channels_installed()
 
 
-def backend_class(alias: str, config: Mapping[str, Any]) -> type[BaseChannelLayer]:
+def backend_class(alias: str, config: Mapping[str, Any]) -> type[Backend]:
     """The class that BACKEND names, or ours of ``OLD_BACKENDS`` where that cannot be imported."""
     where = f"CHANNEL_LAYERS[{alias!r}]['BACKEND']"
     backend = config["BACKEND"]
@@ -124,7 +133,7 @@ def backend_class(alias: str, config: Mapping[str, Any]) -> type[BaseChannelLaye
             f"{where} is {backend!r}, which cannot be imported: {error}. "
             f"This version has {MEMORY} (one process) and {REDIS} (any number)"
         ) from error
-    if isinstance(found, type) and issubclass(found, BaseChannelLayer):
+    if isinstance(found, type) and issubclass(found, (BaseChannelLayer, OldChannelLayer)):
         return found
     if isinstance(backend, str) and backend in OLD_BACKENDS:
         raise InvalidChannelLayerError(
@@ -136,7 +145,7 @@ def backend_class(alias: str, config: Mapping[str, Any]) -> type[BaseChannelLaye
     )
 
 
-def make_backend(alias: str, config: Mapping[str, Any]) -> BaseChannelLayer:
+def make_backend(alias: str, config: Mapping[str, Any]) -> Backend:
     """The layer itself. An option it does not know is refused by name; its other errors propagate (LM-07).
 
     Values of CONFIG are in no error: there may be a password among them.
@@ -151,7 +160,7 @@ def make_backend(alias: str, config: Mapping[str, Any]) -> BaseChannelLayer:
     if isinstance(backend, str) and backend in OLD_BACKENDS:
         where += f", read by {OLD_BACKENDS[backend]} instead of {backend},"
     if backend in OLD_SENTINEL_BACKENDS:
-        options = _with_sentinels(where, options)
+        options = with_sentinels(where, options)
     _refuse_unknown_options(where, found, options)
     try:
         return found(**options)
@@ -176,6 +185,7 @@ def server_options() -> ServerOptions:
                 expected = " or ".join(kind.__name__ for kind in kinds)
                 raise ImproperlyConfigured(f"ROUTECHAN[{key!r}] is {value!r:.100}; expected {expected}")
             options[field] = value
+    options.update({name: _command_line[name] for name in _FIELDS if name in _command_line})
     return ServerOptions(**options)
 
 
@@ -184,36 +194,34 @@ def thread_limit() -> int:
     threads = _routechan().get(THREADS, 32)
     if not isinstance(threads, int) or threads < 1:
         raise ImproperlyConfigured(f"ROUTECHAN['THREADS'] is {threads!r}; expected an int of at least 1")
-    return threads
+    return int(_command_line.get("threads", threads))
+
+
+def reads_channels() -> bool:
+    """Whether the server reads the channels that the routing names, or leaves them to workers (CM-01)."""
+    return bool(_command_line.get("read_channels", True))
+
+
+def serve_with(**options: Any) -> None:
+    """What a command line says, before the settings, to what is built from now on; None says nothing.
+
+    Fields of ``ServerOptions``, ``threads`` and ``read_channels``.
+    """
+    _command_line.update({name: value for name, value in options.items() if value is not None})
 
 
 def _import_backend(path: str) -> Any:
-    try:
+    if path not in OLD_BACKENDS:
         return import_string(path)
+    try:
+        found = import_string(path)
     except ImportError:
-        if path not in OLD_BACKENDS:
-            raise
-        return import_string(OLD_BACKENDS[path])
+        found = None
+    # What install() puts there is for code to subclass; as it is, it has nothing that ours has not.
+    return found if found is not None and found not in OLD_CLASSES else import_string(OLD_BACKENDS[path])
 
 
-def _with_sentinels(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of asgi_redis' Sentinel layer as ours: each of its services is a shard."""
-    options = dict(options)
-    services = options.pop("services", None)
-    options.pop("sentinel_refresh_interval", None)  # we ask whenever a connection is made
-    sentinels = options.get("hosts") or [("localhost", 26379)]
-    if services is None and all(isinstance(host, Mapping) and "sentinels" in host for host in sentinels):
-        return options
-    if not isinstance(services, (list, tuple)) or not services or not all(isinstance(name, str) for name in services):
-        raise InvalidChannelLayerError(
-            f'{where} names no service of Sentinel; write "services": ["mymaster"], or for {REDIS} '
-            '"hosts": [{"sentinels": [("localhost", 26379)], "master_name": "mymaster"}]'
-        )
-    options["hosts"] = [{"sentinels": sentinels, "master_name": name} for name in services]
-    return options
-
-
-def _refuse_unknown_options(where: str, layer: type[BaseChannelLayer], options: Mapping[str, Any]) -> None:
+def _refuse_unknown_options(where: str, layer: type[Backend], options: Mapping[str, Any]) -> None:
     parameters = inspect.signature(layer).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
@@ -225,11 +233,12 @@ def _refuse_unknown_options(where: str, layer: type[BaseChannelLayer], options: 
             )
 
 
-def _layers() -> Mapping[str, Any]:
-    layers = getattr(settings, "CHANNEL_LAYERS", None) or {}
-    if not isinstance(layers, Mapping):
-        raise InvalidChannelLayerError(f"CHANNEL_LAYERS is a dict of alias: config, not {layers!r:.100}")
-    return layers
+def layers() -> Mapping[str, Any]:
+    """``CHANNEL_LAYERS``, empty where it is not set (ST-01)."""
+    given = getattr(settings, "CHANNEL_LAYERS", None) or {}
+    if not isinstance(given, Mapping):
+        raise InvalidChannelLayerError(f"CHANNEL_LAYERS is a dict of alias: config, not {given!r:.100}")
+    return given
 
 
 def _check_backend_for_channels(where: str, backend: object) -> None:
@@ -250,7 +259,7 @@ def _routings() -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
         return {DEFAULT_CHANNEL_LAYER: given}
     for alias in given:
-        if alias not in _layers():
+        if alias not in layers():
             raise InvalidChannelLayerError(
                 f"ROUTECHAN['ROUTING'] has the alias {alias!r}, which CHANNEL_LAYERS has not; write a dotted path for "
                 "the default layer, or a dict of alias: dotted path"

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from django.db import close_old_connections
 from django.dispatch import Signal
+
+__all__ = [
+    "Signal",
+    "close_old_connections",
+    "consumer_failed",
+    "consumer_finished",
+    "consumer_started",
+    "worker_process_ready",
+    "worker_ready",
+]
 
 #: Before each consumer, in the thread that runs it. Sender: the class that runs it; ``environ={}``.
 consumer_started = Signal()

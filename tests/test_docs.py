@@ -34,7 +34,7 @@ from routechan_django.asgi import make_layer  # noqa: E402
 from .redis_servers import SingleServer, shared, until  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").glob("*.rst"))]
+DOCUMENTS = [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
 READMES = [*DOCUMENTS, *sorted((ROOT / "examples").rglob("*.rst")), *sorted((ROOT / "benchmarks").glob("*.rst"))]
 
 

@@ -10,7 +10,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 #: The numbered behaviours of the consumer API (prefix, last number) that this version covers.
-BEHAVIOURS = [("CH", 8), ("GR", 8), ("MS", 8), ("PM", 15), ("RT", 36), ("WK", 37), ("SG", 6), ("EX", 10), ("UT", 5)]
+BEHAVIOURS = [
+    *[("CH", 8), ("GR", 8), ("MS", 8), ("PM", 15), ("RT", 36), ("WK", 37), ("SG", 6), ("EX", 10), ("UT", 5)],
+    *[("SE", 36), ("AU", 9), ("SC", 10), ("HT", 47), ("GN", 36), ("BI", 31), ("DL", 15), ("TC", 41), ("CM", 25)],
+    *[("ST", 8), ("LM", 14), ("AP", 8), ("JS", 15), ("OB", 34), ("PL", 19), ("LD", 42), ("DM", 5)],
+]
 
 #: Items of the list of test behaviours: the conformance suite, all layers, the interface server.
 ITEMS = range(1, 163)

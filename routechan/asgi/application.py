@@ -49,9 +49,14 @@ class Application:
             server = await self._start()
         if kind == "websocket":
             await serve_websocket(server, scope, receive, send)
-        elif server.consumers.serves(("http.request",), translation.request_content(scope, "", b"")):
-            await serve_http(server, scope, receive, send)
-        elif self._http is not None:
+        elif server.consumers.serves(("http.request",), translation.request_head(scope)):
+            await serve_http(server, self._serve_other, scope, receive, send)
+        else:
+            await self._serve_other(scope, receive, send)
+
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request that no route takes."""
+        if self._http is not None:
             await self._http(scope, receive, send)
         else:
             await respond(send, 404, "Nothing here answers HTTP on this path.")

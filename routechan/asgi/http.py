@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..encoding import Content
 from ..exceptions import ChannelFull
 from ..handover import settled
 from . import translation
+from .lifespan import ASGIApplication
 from .server import Server
 from .translation import Event, ResponseReply, Scope
 from .writer import Receive, Send, Writer
@@ -22,8 +23,11 @@ logger = logging.getLogger("routechan")
 RESPONSE_CAPACITY = 100
 
 
-async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send) -> None:
-    """Hand a request to its consumer and its replies to the client, until the response is complete."""
+async def serve_http(server: Server, other: ASGIApplication, scope: Scope, receive: Receive, send: Send) -> None:
+    """Hand a request to its consumer and its replies to the client, until the response is complete.
+
+    ``other`` serves it where no consumer takes it, which for some routes only the whole request tells.
+    """
     name = server.responses.new_name()
     try:
         body = await asyncio.wait_for(_body(receive, server.options.body_limit), server.options.http_timeout)
@@ -32,10 +36,13 @@ async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send)
         return
     if body is None:
         return
-    if len(body) > server.options.body_limit:
+    content = translation.request_content(scope, name, body.content)
+    if not server.consumers.takes("http.request", content):
+        await other(scope, body.before(receive), send)
+        return
+    if len(body.content) > server.options.body_limit:
         await respond(send, 413, f"The request body is larger than {server.options.body_limit} bytes.")
         return
-    content = translation.request_content(scope, name, body)
     path = content["path"]
     response = _Response(name, send)
     line = server.consumers.line(response)
@@ -57,10 +64,10 @@ async def serve_http(server: Server, scope: Scope, receive: Receive, send: Send)
         with contextlib.suppress(asyncio.CancelledError):
             await watch
         server.responses.remove(name)
-        response.closed = True
+        response.lost()  # whoever waits for room need not any more
         line.end_streams()
     disconnect = {"reply_channel": name, "path": path}
-    if server.consumers.serves(("http.disconnect",), disconnect):
+    if server.consumers.takes("http.disconnect", disconnect):
         await settled(line.handle("http.disconnect", disconnect))
     await line.idle()
 
@@ -75,6 +82,8 @@ async def respond(send: Send, status: int, text: str) -> None:
 
 class _Response(Writer):
     """One request's outgoing side. Lifetime: request."""
+
+    paced = True  # at most ``http_timeout``, then the response is lost
 
     def __init__(self, name: str, send: Send) -> None:
         super().__init__(send)
@@ -125,7 +134,23 @@ class _Response(Writer):
         self.complete.set()
 
 
-async def _body(receive: Receive, limit: int) -> bytes | None:
+class _Body(NamedTuple):
+    """What was read of a request's body."""
+
+    content: bytes
+    more: bool
+
+    def before(self, receive: Receive) -> Receive:
+        """A ``receive`` for another application, which is to read what was read once more."""
+        events: list[Event] = [{"type": "http.request", "body": self.content, "more_body": self.more}]
+
+        async def receive_again() -> Event:
+            return events.pop() if events else await receive()
+
+        return receive_again
+
+
+async def _body(receive: Receive, limit: int) -> _Body | None:
     """The whole body, or more than ``limit`` bytes of it, or None when the client left."""
     parts: list[bytes] = []
     size = 0
@@ -135,8 +160,9 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
             return None
         parts.append(event.get("body", b""))
         size += len(parts[-1])
-        if size > limit or not event.get("more_body"):
-            return b"".join(parts)
+        more = bool(event.get("more_body"))
+        if size > limit or not more:
+            return _Body(b"".join(parts), more)
 
 
 async def _until_disconnect(receive: Receive, response: _Response) -> None:

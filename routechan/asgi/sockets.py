@@ -103,6 +103,8 @@ class Socket(Writer):
     6.9. ``ended`` is called when this side closes it, with whether the client's answer is worth waiting for.
     """
 
+    paced = False  # a client that does not read must not hold a thread as long as its socket is open
+
     __slots__ = ("_capacity", "_ended", "accepted", "close_code", "closed", "dropped", "name", "path", "subprotocol")
 
     def __init__(

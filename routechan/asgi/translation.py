@@ -58,14 +58,17 @@ def disconnect_content(code: int | None, reply_channel: str, path: str, order: i
 
 def request_content(scope: Scope, reply_channel: str, body: bytes) -> Content:
     """``http.request`` (6.2)."""
+    return {"reply_channel": reply_channel, **request_head(scope), "body": body}
+
+
+def request_head(scope: Scope) -> Content:
+    """What of ``http.request`` is known before the body is read."""
     version = scope.get("http_version") or "1.1"
     return {
-        "reply_channel": reply_channel,
         "http_version": version if version in ("1.0", "1.1", "2") else "2",
         "method": scope["method"].upper(),
         **_where(scope, "http"),
         "headers": _headers(scope.get("headers") or ()),
-        "body": body,
     }
 
 
@@ -218,7 +221,7 @@ def _response_headers(content: Content) -> list[tuple[bytes, bytes]]:
 
 def _header(value: object) -> bytes:
     if isinstance(value, str):
-        return value.encode("latin-1")
+        value = value.encode("latin-1")
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
+        return bytes(value).strip()  # a cookie as Python writes it begins with a space, which servers refuse
     raise TypeError(f"a header is bytes or str, not {type(value).__name__}")

@@ -35,7 +35,8 @@ async def serve_websocket(server: Server, scope: Scope, receive: Receive, send: 
     path = content["path"]
     connection = _Connection(server, name, path, scope, send)
     if server.consumers.serves(("websocket.disconnect",), content):
-        server.layer.last_will(name, "websocket.disconnect", translation.disconnect_content(1006, name, path, 1))
+        # What is known now: its order is that of no later event, so that ``enforce_ordering`` never waits for one.
+        server.layer.last_will(name, "websocket.disconnect", translation.disconnect_content(1006, name, path, 0))
     server.sockets.add(name, connection.socket)
     running = connection.run(content, receive)
     del content  # its headers are not needed for as long as the socket is open

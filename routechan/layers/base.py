@@ -158,6 +158,13 @@ class BaseChannelLayer(_Layer, ABC):
         """Wait for the next message of ``channel`` (a full name). Cancelling loses nothing (R7)."""
 
     @abstractmethod
+    async def receive_any(self, channels: Iterable[str]) -> tuple[str, Content]:
+        """``(channel, content)`` of the next message on any of ``channels``, a busy one being no better off.
+
+        As ``receive``; a process-specific name must end at its ``!`` and be of another face's making.
+        """
+
+    @abstractmethod
     async def new_channel(self, prefix: str = "specific") -> str:
         """An unused process-specific name, ``<prefix>.<process>!<random>``."""
 
@@ -207,6 +214,10 @@ class BaseChannelLayer(_Layer, ABC):
 
         Only for the event loop's own thread.
         """
+
+    @abstractmethod
+    async def is_served(self, channel: str) -> bool:
+        """Whether a living process takes what is sent to ``channel``, a name of a queue that ends in ``!``."""
 
     @abstractmethod
     def count_dropped(self, channel: str, messages: int) -> None:

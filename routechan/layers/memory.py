@@ -74,10 +74,19 @@ class InMemoryChannelLayer(BaseChannelLayer):
         self._sync.send_group(group, content, delay)
 
     async def receive(self, channel: str) -> Content:
-        waiter = LoopWaiter(self._store.queue_of(channel), channel)
+        waiter = LoopWaiter((self._store.queue_of(channel),), channel)
+        return (await self._received(waiter))[1]
+
+    async def receive_any(self, channels: Iterable[str]) -> tuple[str, Content]:
+        queues = [self._store.check_shared(names.check_receive_name(name)) for name in channels]
+        return await self._received(LoopWaiter(queues))
+
+    async def _received(self, waiter: LoopWaiter) -> tuple[str, Content]:
         if not self._store.take(waiter):
             await self._store.wait(waiter)
-        return self._sync.decode(waiter)
+        if waiter.item is None:
+            raise RuntimeError("woken without a message")  # the store fills a waiter before it wakes it
+        return waiter.item.channel, self._sync.decode(waiter.item.data)
 
     async def new_channel(self, prefix: str = "specific") -> str:
         return names.new_channel(prefix, self.process)
@@ -111,6 +120,9 @@ class InMemoryChannelLayer(BaseChannelLayer):
 
     def detach(self, queue: str) -> None:
         self._store.detach(queue)
+
+    async def is_served(self, channel: str) -> bool:
+        return names.queue_name(channel) in self._store.attached
 
     def count_dropped(self, channel: str, messages: int) -> None:
         self._store.counts.add(names.queue_name(channel), "dropped_count", messages)
@@ -203,8 +215,5 @@ class InMemorySyncLayer(SyncChannelLayer):
         counts = self._store.counts.of(names.queue_name(channel))
         return {**counts, "messages_pending": pending, "messages_max_age": age}
 
-    def decode(self, waiter: LoopWaiter) -> Content:
-        """What ``waiter`` was given."""
-        if waiter.item is None:
-            raise RuntimeError("woken without a message")  # the store fills a waiter before it wakes it
-        return self._serializer.decode(waiter.item.data)
+    def decode(self, data: bytes) -> Content:
+        return self._serializer.decode(data)

@@ -39,19 +39,19 @@ class Waiter:
 
 
 class LoopWaiter(Waiter):
-    """A task that waits for a message of ``channel``."""
+    """A task that waits for a message of ``channel``, or without one for whatever its queues get."""
 
     __slots__ = ("channel", "future", "loop")
 
-    def __init__(self, queue: str, channel: str) -> None:
-        self.queues = (queue,)  # not through super(): one is made for each message received
+    def __init__(self, queues: Sequence[str], channel: str | None = None) -> None:
+        self.queues = queues  # not through super(): one is made for each message received
         self.item = None
         self.channel = channel
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[None] = self.loop.create_future()
 
     def accepts(self, channel: str) -> bool:
-        return self.channel in (channel, self.queues[0])
+        return self.channel is None or self.channel in (channel, self.queues[0])
 
 
 class ThreadWaiter(Waiter):

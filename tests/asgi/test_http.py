@@ -273,6 +273,135 @@ async def test_what_the_http_application_raises_is_its_own(serve: Serve) -> None
         await application({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None)  # type: ignore[arg-type]
 
 
+class Custom:
+    """A route of the project's own, which takes no request but those that ask for it."""
+
+    def __init__(self, consumer: Any) -> None:
+        self.consumer = consumer
+
+    def match(self, message: Message) -> tuple[Any, dict[str, Any]] | None:
+        if b"fail" in message.get("query_string", b""):
+            raise LookupError("on purpose")
+        return (self.consumer, {}) if b"mine" in message.get("query_string", b"") else None
+
+    def channel_names(self) -> set[str]:
+        return set(HTTP)
+
+
+async def test_a_custom_route_is_asked(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """RT-01: what it does not take goes to the HTTP application, body and all, and is no error."""
+    log = Log({"status": 200})
+    application = await serve([Custom(log.request)], http=inner)
+    assert await get(application, "/", body=b"the body") == (299, b"/the body")
+    async with Request(application, query_string=b"mine") as request:
+        request.body()
+        assert (await request.event())["status"] == 200
+        await request.over()
+    assert len(log.requests) == 1
+    assert logged(caplog) == []
+
+
+async def test_a_custom_route_without_an_http_application(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """RT-01, WK-28: nobody takes the request, at once; an error in matching is logged."""
+    application = await serve([Custom(Log().request)])
+    assert (await get(application, "/"))[0] == 404
+    async with Request(application, query_string=b"fail") as request:
+        request.body()
+        assert (await request.event())["status"] == 404
+        await request.over()
+    assert logged(caplog) == ["Routing a message on http.request failed; no consumer takes it"]
+
+
+async def test_a_filter_on_the_body(serve: Serve) -> None:
+    """RT-07: any content key may be one; without a match the request is another's."""
+    log = Log({"status": 200})
+    application = await serve([route("http.request", log.request, body="^hello")], http=inner)
+    assert await get(application, "/", "POST", b"hello you") == (200, b"")
+    assert await get(application, "/", "POST", b"goodbye") == (299, b"/goodbye")
+
+
+async def test_a_large_body_that_is_anothers(serve: Serve) -> None:
+    """OB-24: the limit is that of requests a consumer takes; other applications have limits of their own."""
+
+    async def whole(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise ValueError("not here")
+        body, more = b"", True
+        while more:
+            event = await receive()
+            body += event["body"]
+            more = event["more_body"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    application = await serve([Custom(Log().request)], http=whole, body_limit=10)
+    async with Request(application, method="POST") as request:
+        for part in (b"one two ", b"three ", b"four "):
+            request.body(part, more=True)
+        request.body(b"five")
+        await request.event()
+        assert (await request.event())["body"] == b"one two three four five"
+        await request.over()
+
+
+# Responses from a thread
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_immediate_sends_keep_the_pace_of_the_client(serve: Serve, leaves: bool) -> None:
+    """6.4: from the consumer's thread too, nothing of a response is lost; when the client has left it is told."""
+    sent = 0
+    told = threading.Event()
+
+    def answer(message: Message) -> None:
+        nonlocal sent
+        reply_channel = message.reply_channel
+        assert reply_channel is not None
+        reply_channel.send({"status": 200, "more_content": True}, immediately=True)
+        for sent in range(1, 501):
+            if reply_channel.closed:
+                told.set()
+                return
+            reply_channel.send({"content": b"%d," % sent, "more_content": sent < 500}, immediately=True)
+
+    request = Request(await serve([route("http.request", answer)]))
+    request.from_application = asyncio.Queue(maxsize=1)
+    async with request:
+        request.body()
+        await until(lambda: request.from_application.full())
+        await asyncio.sleep(0.05)
+        assert sent < 5
+        await request.event()
+        if leaves:
+            request.leave()
+            await until(told.is_set)
+            return
+        content = b""
+        while (event := await request.event())["more_body"]:
+            content += event["body"]
+        assert content + event["body"] == b"".join(b"%d," % number for number in range(1, 501))
+        await request.over()
+
+
+async def test_a_bad_immediate_send_is_the_senders_error(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """6.4: raised where it was sent."""
+
+    def answer(message: Message) -> None:
+        try:
+            message.reply_channel.send({"content": "text"}, immediately=True)  # type: ignore[union-attr]
+        except TypeError as error:
+            message.reply_channel.send({"status": 400, "content": str(error).encode()})  # type: ignore[union-attr]
+
+    status, content = await get(await serve([route("http.request", answer)]), "/")
+    assert status == 400
+    assert b"has to be bytes, not str" in content
+
+
+def test_other_channels_know_nothing_of_connections(default_layer: SyncChannelLayer) -> None:
+    """DM-05: only a message's own reply channel knows that its client has left."""
+    assert Channel("http.response.here!x").closed is False
+
+
 # Limits
 
 

@@ -340,9 +340,13 @@ def body(value: bytes, more: bool) -> dict[str, Any]:
             {"status": 200, "headers": [[b"Content-Type", b"a"], ("X-Text", "é"), (b"x-text", b"b")]},
             [start(200, [(b"content-type", b"a"), (b"x-text", b"\xe9"), (b"x-text", b"b")]), body(b"", False)],
         ),
+        (
+            {"status": 200, "headers": [(b"Set-Cookie", b" a=b; Path=/")]},  # as Python writes cookies
+            [start(200, [(b"set-cookie", b"a=b; Path=/")]), body(b"", False)],
+        ),
         ({"status": 200, "status_text": b"Fine", "unknown": 1}, [start(200, []), body(b"", False)]),
     ],
-    ids=["status", "content", "more", "none", "headers", "unknown keys"],
+    ids=["status", "content", "more", "none", "headers", "cookie", "unknown keys"],
 )
 def test_the_first_message_of_a_response(content: dict[str, Any], events: Any) -> None:
     """6.4, items 148, 150: status, headers in order with lower-case names, content; ``status_text`` is dropped."""

@@ -32,6 +32,7 @@ class Outlet:
     def __init__(self, name: str = "websocket.send.here!1") -> None:
         self.name = name
         self.closed = False
+        self.paced = False
         self.taken: list[Content] = []
         self.may_write = asyncio.Event()
         self.may_write.set()
@@ -894,19 +895,19 @@ async def test_a_layer_in_trouble_is_read_again(
     """OB-34: logged, and after a while the channel is read again."""
     monkeypatch.setattr(channel_reader, "FAULT_DELAY", 0.001)
     layer = default_layer.layer
-    receive, errors, seen = layer.receive, [ConnectionError("lost"), ConnectionError("lost")], []
+    receive, errors, seen = layer.receive_any, [ConnectionError("lost"), ConnectionError("lost")], []
 
-    async def failing(channel: str) -> Content:
+    async def failing(channels: list[str]) -> tuple[str, Content]:
         if errors:
             raise errors.pop()
-        return await receive(channel)
+        return await receive(channels)
 
-    layer.receive = failing  # type: ignore[method-assign]
+    layer.receive_any = failing  # type: ignore[method-assign]
     async with started(default_layer, route("x", lambda message: seen.append(message["n"]))):
         await until(lambda: not errors)
         Channel("x").send({"n": 1})
         await until(lambda: seen == [1])
-    assert caplog.text.count("Reading channel x failed; trying again") == 2
+    assert caplog.text.count("Reading the channels x failed; trying again") == 2
 
 
 async def test_stop_does_not_wait_for_ever(

@@ -437,7 +437,7 @@ def test_the_message_goes_to_the_end_as_the_consumer_left_it() -> None:
 
 
 def test_put_back_before_the_flush() -> None:
-    """WK-22: the message is sent back at once, before what the consumer sent; WK-25: which goes out on each try."""
+    """WK-22: the message is sent back at once, before what the consumer sent; WK-25, OB-10: that leaves on each try."""
     order: list[str] = []
 
     def consumer(message: Message) -> None:

@@ -219,7 +219,7 @@ def test_a_waiter_for_one_channel_leaves_those_of_others(bench: Bench) -> None:
     """section 1.2: two names of one foreign process share a queue; each reader gets its own."""
 
     async def read() -> list[bytes | None]:
-        waiters = [LoopWaiter("process!", f"process!{name}") for name in "ab"]
+        waiters = [LoopWaiter(("process!",), f"process!{name}") for name in "ab"]
         for waiter in waiters:
             assert not bench.store.take(waiter)
         bench.store.put("process!b", b"for b")
@@ -237,7 +237,7 @@ def test_a_message_for_a_closed_loop_goes_to_the_next(bench: Bench) -> None:
     """R10: a loop that ended while its task waited takes nothing with it."""
 
     async def wait() -> LoopWaiter:
-        waiter = LoopWaiter("channel", "channel")
+        waiter = LoopWaiter(("channel",), "channel")
         assert not bench.store.take(waiter)
         return waiter
 

@@ -192,6 +192,20 @@ class Engine:
             self._popping[queue] = popping + 1
         self.pipe.start(partial(self.operations.pop, queue), partial(self._popped, queue))
 
+    def demand_any(self, queues: Sequence[str]) -> None:
+        """Somebody waits for any of ``queues``: as ``demand``."""
+        with self._lock:
+            asked = [
+                queue
+                for queue in queues
+                if not self._is_awaited(queue) and self._popping.get(queue, 0) < self.store.waiting(queue)
+            ]
+            for queue in asked:
+                self._popping[queue] = self._popping.get(queue, 0) + 1
+        if asked:
+            make = partial(self.operations.pop_any, self.topology.together(asked))
+            self.pipe.start(make, partial(self._popped_any, asked, None))
+
     def no_demand(self, queue: str) -> None:
         """Somebody waits for ``queue`` no longer."""
         reader = self._reader_of(queue)
@@ -275,28 +289,22 @@ class Engine:
         with self._lock:
             reader = self._readers.get(place)
             if reader is None:
-                reader = self._readers[place] = self._make_reader(home, self.store.waiting, self._came, batch=1)
+                reader = self._readers[place] = self._make_reader("waiting", home, self.store.waiting, self._came)
             return reader
 
     def _make_reader(
-        self,
-        home: str,
-        still: Callable[[str], object],
-        arrived: Callable[[str, list[bytes]], object],
-        *,
-        batch: int,
+        self, name: str, home: str, room: Callable[[str], int], arrived: Callable[[str, list[bytes]], object]
     ) -> Reader:
-        bell = self._keys.bell(home, f"{self.process}:{batch}")
+        bell = self._keys.bell(home, f"{self.process}:{name}")
         return Reader(
             self.topology,
             home,
             bell=bell,
             ring=lambda: self.pipe.start(partial(self.operations.ring, home, bell)),
             key_of=self._keys.queue,
-            still=still,
+            room=room,
             arrived=arrived,
             connected=self._connected,
-            batch=batch,
         )
 
     def _came(self, queue: str, messages: list[bytes]) -> None:
@@ -319,7 +327,7 @@ class Engine:
         """
         with self._lock:
             if self._mailbox is None:
-                self._mailbox = self._make_reader(self.process, lambda queue: True, self._mail, batch=BATCH)
+                self._mailbox = self._make_reader("mailbox", self.process, lambda queue: BATCH, self._mail)
                 self._mailbox.want(notes_of(self.process))
             leased = self._keeper.keep_lease()
             self._mailbox.want(queue)

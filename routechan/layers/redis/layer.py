@@ -131,7 +131,7 @@ class RedisChannelLayer(BaseChannelLayer):
                 f"{channel!r} belongs to another process, which reads it; here it would be stolen from it"
             )
         while True:
-            waiter = LoopWaiter(queue, channel)
+            waiter = LoopWaiter((queue,), channel)
             if not engine.store.take(waiter):
                 try:
                     engine.demand(queue)
@@ -143,6 +143,24 @@ class RedisChannelLayer(BaseChannelLayer):
             content = engine.decode(waiter)
             if content is not None:
                 return content
+
+    async def receive_any(self, channels: Iterable[str]) -> tuple[str, Content]:
+        engine = self._engine
+        queues = tuple(engine.store.check_shared(names.check_receive_name(name)) for name in channels)
+        while True:
+            waiter = LoopWaiter(queues)
+            if not engine.store.take(waiter):
+                try:
+                    engine.demand_any(queues)
+                    await waiter.future
+                except BaseException:
+                    engine.store.leave(waiter, put_back=True)
+                    for queue in queues:
+                        engine.no_demand(queue)
+                    raise
+            content = engine.decode(waiter)
+            if content is not None and waiter.item is not None:
+                return waiter.item.channel, content
 
     async def new_channel(self, prefix: str = "specific") -> str:
         engine = self._engine
@@ -198,6 +216,12 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def detach(self, queue: str) -> Awaitable[None] | None:
         return self._engine.pipe.post(self._engine.detach(queue), joins=True)
+
+    async def is_served(self, channel: str) -> bool:
+        engine, queue = self._engine, names.queue_name(channel)
+        if engine.store.is_own(queue):
+            return queue in engine.store.attached
+        return await engine.pipe.post(partial(engine.operations.is_owned, queue))
 
     def count_dropped(self, channel: str, messages: int) -> None:
         self._engine.counts.add(names.queue_name(channel), "dropped_count", messages)

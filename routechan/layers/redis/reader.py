@@ -25,7 +25,7 @@ class Reader:
     """Waits for messages of the queues it is asked for, and hands them on. Lifetime: layer, in one process.
 
     No caller that gives up ever cancels it, so what it has popped is never lost (R7). ``arrived(queue, messages)``
-    takes what came, ``still(queue)`` tells whether somebody still waits for a queue, ``ring`` pushes to ``bell``,
+    takes what came, ``room(queue)`` tells how many messages of a queue are waited for now, ``ring`` pushes to ``bell``,
     which wakes it when it is to wait for other queues than it does. All its queues are at one place of ``topology``.
     """
 
@@ -37,20 +37,18 @@ class Reader:
         bell: str,
         ring: Callable[[], object],
         key_of: Callable[[str], str],
-        still: Callable[[str], object],
+        room: Callable[[str], int],
         arrived: Callable[[str, list[bytes]], object],
         connected: Callable[[Connection], object],
-        batch: int,
     ) -> None:
         self._topology = topology
         self._home = home
         self._bell = bell
         self._ring = ring
         self._key_of = key_of
-        self._still = still
+        self._room = room
         self._arrived = arrived
         self._connected = connected
-        self._batch = batch
         self._block = min(BLOCK, topology.socket_timeout / 2)
         self._changed = threading.Condition()
         self._wanted: dict[str, None] = {}  # in turn: who was first last time is last this time
@@ -81,18 +79,18 @@ class Reader:
 
     def given_up(self, queue: str) -> None:
         """Somebody waits no longer: if nobody does, leave the messages of ``queue`` to others."""
-        if queue in self._armed and not self._still(queue):
+        if queue in self._armed and not self._room(queue):
             self._ring()
 
     def release(self, queue: str) -> None:
         """As ``given_up``; back when no message of ``queue`` is on its way here, or somebody waits for it again."""
         ends = time.monotonic() + RELEASE
         with self._changed:
-            if queue not in self._wanted or self._still(queue):
+            if queue not in self._wanted or self._room(queue):
                 return
         self._ring()
         with self._changed:
-            while queue in self._wanted and not self._still(queue) and not self._closed:
+            while queue in self._wanted and not self._room(queue) and not self._closed:
                 if not self._changed.wait(ends - time.monotonic()):
                     return
 
@@ -142,7 +140,7 @@ class Reader:
             while not self._closed:
                 # What just came has been handed on: only now may others take what comes next.
                 self._armed = ()
-                for queue in [queue for queue in self._wanted if not self._still(queue)]:
+                for queue in [queue for queue in self._wanted if not self._room(queue)]:
                     del self._wanted[queue]
                 self._changed.notify_all()
                 if self._wanted:
@@ -157,8 +155,10 @@ class Reader:
     def _pop(self, queues: Sequence[str]) -> tuple[str, list[bytes]] | None:
         connection = self._open()
         keys = [self._bell, *map(self._key_of, queues)]
+        # Whichever of them has messages: no more than are waited for, because the others are for other processes.
+        count = max(1, min(map(self._room, queues)))
         if connection.newer:
-            reply = self._ask(connection, ("BLMPOP", self._block, len(keys), *keys, "LEFT", "COUNT", self._batch))
+            reply = self._ask(connection, ("BLMPOP", self._block, len(keys), *keys, "LEFT", "COUNT", count))
         else:
             reply = self._ask(connection, ("BLPOP", *keys, self._block))
         if reply is None:
@@ -167,8 +167,8 @@ class Reader:
         if key == self._bell:
             return None
         messages: list[bytes] = reply[1] if connection.newer else [reply[1]]
-        if not connection.newer and self._batch > 1:
-            messages += self._ask(connection, ("LPOP", key, self._batch - 1)) or ()
+        if not connection.newer and count > 1:
+            messages += self._ask(connection, ("LPOP", key, count - 1)) or ()
         return queues[keys.index(key) - 1], messages
 
     def _ask(self, connection: Connection, command: tuple[Any, ...]) -> Any:

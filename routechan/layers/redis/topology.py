@@ -89,7 +89,7 @@ class Shards(Topology):
         return self._nodes
 
     def place_of(self, home: str) -> str:
-        return str(shard_of(home, len(self._nodes)))
+        return "0" if len(self._nodes) == 1 else str(shard_of(home, len(self._nodes)))
 
 
 class Cluster(Topology):

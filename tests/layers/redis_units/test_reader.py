@@ -38,10 +38,9 @@ class Bench:
             bell=BELL,
             ring=self._ring,
             key_of=lambda queue: f"key:{queue}",
-            still=lambda queue: queue not in self.unwanted,
+            room=lambda queue: 0 if queue in self.unwanted else batch,
             arrived=self._arrived,
             connected=self.connected.append,
-            batch=batch,
         )
 
     def _answer(self, command: tuple[Any, ...]) -> Any:
@@ -144,7 +143,7 @@ def test_the_wait_is_shorter_than_the_timeout_of_the_connection() -> None:
         topology.socket_timeout = timeout
         nothing: Any = lambda *arguments: None  # noqa: E731
         reader = Reader(
-            topology, "h", bell=BELL, ring=nothing, key_of=str, still=bool, arrived=nothing, connected=nothing, batch=1
+            topology, "h", bell=BELL, ring=nothing, key_of=str, room=len, arrived=nothing, connected=nothing
         )
         assert reader._block == longest
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from django.apps import apps
 
 
-def serve_sockets_in_development() -> None:
+def monkeypatch_django() -> None:
+    """Make the ``runserver`` of staticfiles extend ours; again changes nothing (AP-04)."""
     if not apps.is_installed("django.contrib.staticfiles"):
         return
     from django.contrib.staticfiles.management.commands import runserver as staticfiles

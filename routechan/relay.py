@@ -1,0 +1,246 @@
+"""Consumers elsewhere: a server process that runs no user code hands its events to workers.
+
+The next event of a connection leaves when the one before is settled, so they are run in order, whichever workers
+run them; connections do not wait for each other. Workers say again and again what they are running. An event that
+was taken, and that nobody says to be running, is lost with its worker: the connection goes on with the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterable, Sequence
+
+from .encoding import Content
+from .exceptions import ChannelFull, ChannelLayerUnavailable
+from .handover import Outlet, settled
+from .layers.base import BaseChannelLayer
+from .relaying import SAID_EVERY, closed_note, mark, notes_channel
+
+logger = logging.getLogger("routechan")
+
+#: Seconds that an event may take, with its wait for a worker, before its connection goes on without it.
+EVENT_TIMEOUT = 60.0
+
+#: Seconds that a full channel holds up a connection before that is closed, and between attempts.
+FULL_PATIENCE = 10.0
+FULL_INTERVAL = 0.1
+
+#: Seconds without a word about an event after which it may be lost, and for which that has to hold.
+SILENCE = 3 * SAID_EVERY
+SUSPICION = 2 * SAID_EVERY
+
+#: What a connection is told whose events find no room: WebSocket close code 1013 ("try again later"), HTTP 503.
+TOO_BUSY: dict[str, Content] = {
+    "websocket": {"close": 1013},
+    "http": {"status": 503, "content": b"The server is too busy; try again later."},
+}
+
+
+class _Relayed:
+    """An event on its way. Lifetime: until it is settled."""
+
+    __slots__ = ("channel", "heard", "number", "outcome", "suspected")
+
+    def __init__(self, number: int, channel: str, outcome: asyncio.Future[bool], now: float) -> None:
+        self.number = number
+        self.channel = channel
+        self.outcome = outcome  # whether a worker settled it
+        self.heard = now
+        self.suspected: float | None = None
+
+
+class RelayConsumers:
+    """Hands the events of one server process to workers. Lifetime: from ``start`` to ``stop``, on one event loop.
+
+    ``http``: requests are relayed too. ``event_timeout`` is seconds.
+    """
+
+    def __init__(self, layer: BaseChannelLayer, *, http: bool = False, event_timeout: float = EVENT_TIMEOUT) -> None:
+        self.layer = layer
+        self.event_timeout = event_timeout
+        self._prefixes = ("websocket.", "http.") if http else ("websocket.",)
+        self._number = 0
+        self._relayed: dict[int, _Relayed] = {}
+        self._taken: dict[str, int] = {}  # channel -> the highest number known to be taken off it
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._notes = notes_channel(self.layer.process)
+        self._streams: dict[int, str] = {}
+        self._telling: set[asyncio.Task[None]] = set()
+        self.layer.attach(self._notes, self._note)
+        self._watching = self._loop.create_task(self._watch())
+
+    async def stop(self) -> None:
+        self._watching.cancel()
+        await asyncio.wait([self._watching, *self._telling])
+        try:
+            await settled(self.layer.detach(self._notes))
+        except ChannelLayerUnavailable as error:
+            logger.warning("The layer did not take notice that %s has ended: %s", self._notes, error)
+
+    def serves(self, channels: Iterable[str], content: Content) -> bool:
+        """Whether messages on ``channels`` are relayed: what the workers' routing has is not known here."""
+        return any(channel.startswith(self._prefixes) for channel in channels)
+
+    def takes(self, channel: str, content: Content) -> bool:
+        return channel.startswith(self._prefixes)
+
+    def line(self, outlet: Outlet) -> RelayLine:
+        """What takes the events of a new connection, in order."""
+        return RelayLine(self, outlet)
+
+    async def relay(self, channel: str, content: Content, outlet: Outlet) -> str | None:
+        """Have one event run; returns who streams to the connection from now on, if anybody does.
+
+        Returns too when the event is lost, took too long, or found no room: that is logged.
+        """
+        self._number += 1
+        number = self._number
+        event = _Relayed(number, channel, self._loop.create_future(), self._loop.time())
+        self._relayed[number] = event
+        try:
+            if await self._send(event, mark(content, self._notes, number), outlet):
+                await self._outcome(event, content)
+        finally:
+            del self._relayed[number]
+        return self._streams.pop(number, None)
+
+    async def _send(self, event: _Relayed, content: Content, outlet: Outlet) -> bool:
+        gives_up = self._loop.time() + (FULL_PATIENCE if not outlet.closed else self.event_timeout)
+        while True:
+            try:
+                await settled(self.layer.post(event.channel, content))
+            except ChannelFull as error:
+                if self._loop.time() > gives_up:
+                    logger.error("%s; an event of %s is lost, and its connection told so", error, outlet.name)
+                    await settled(outlet.deliver(TOO_BUSY[event.channel.partition(".")[0]]))
+                    return False
+                await asyncio.sleep(FULL_INTERVAL)  # the connection is not read meanwhile
+                continue
+            except ChannelLayerUnavailable as error:  # it may have been sent: time will tell
+                logger.warning("An event on %s may be lost: %s", event.channel, error)
+            event.heard = self._loop.time()
+            return True
+
+    async def _outcome(self, event: _Relayed, content: Content) -> None:
+        try:
+            done = await asyncio.wait_for(event.outcome, self.event_timeout)
+        except asyncio.TimeoutError:
+            logger.error(
+                "The event on %s of %r was not settled within %g s; its connection goes on without it",
+                event.channel,
+                content.get("path"),
+                self.event_timeout,
+            )
+            return
+        if not done:
+            logger.error(
+                "The event on %s of %r is lost with the worker that took it; its connection goes on",
+                event.channel,
+                content.get("path"),
+            )
+
+    # Notes
+
+    def tell(self, channel: str, note: Content) -> None:
+        """Send a note to a worker; one that cannot be told finds out by itself."""
+        task = self._loop.create_task(self._tell(channel, note))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, channel: str, note: Content) -> None:
+        try:
+            await settled(self.layer.post(channel, note))
+        except (ChannelFull, ChannelLayerUnavailable) as error:
+            logger.warning("A worker could not be told that a connection is over: %s", error)
+
+    def _note(self, channels: Sequence[str], content: Content) -> None:
+        """Called by the layer in any thread."""
+        self._loop.call_soon_threadsafe(self._take_note, content)
+
+    def _take_note(self, content: Content) -> None:
+        number = content.get("settled")
+        if number is not None:
+            event = self._relayed.get(number)
+            if event is not None and not event.outcome.done():
+                if "streams" in content:
+                    self._streams[number] = content["streams"]
+                self._was_taken(event)
+                event.outcome.set_result(True)
+            return
+        now = self._loop.time()
+        for number in content.get("running", ()):
+            event = self._relayed.get(number)
+            if event is not None:
+                self._was_taken(event)
+                event.heard = now
+                event.suspected = None
+
+    def _was_taken(self, event: _Relayed) -> None:
+        self._taken[event.channel] = max(event.number, self._taken.get(event.channel, 0))
+
+    # Losses
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(SAID_EVERY)
+            try:
+                await self._look_for_losses()
+            except ChannelLayerUnavailable:
+                logger.debug("Whether events are lost cannot be told now", exc_info=True)
+            except Exception:  # nothing that happens here may end the watch
+                logger.exception("Looking for lost events failed")
+
+    async def _look_for_losses(self) -> None:
+        now = self._loop.time()
+        silent = [event for event in self._relayed.values() if now - event.heard > SILENCE]
+        for channel in {event.channel for event in silent}:
+            waiting = (await self.layer.channel_statistics(channel))["messages_pending"]
+            now = self._loop.time()
+            for event in silent:
+                if event.channel == channel and now - event.heard > SILENCE and not event.outcome.done():
+                    self._suspect(event, now, waiting)
+
+    def _suspect(self, event: _Relayed, now: float, waiting: int) -> None:
+        # Channels are FIFO: what was sent after it and has been taken tells that it was taken too.
+        if waiting and event.number > self._taken.get(event.channel, 0):
+            event.suspected = None
+        elif event.suspected is None:
+            event.suspected = now
+        elif now - event.suspected > SUSPICION:
+            event.outcome.set_result(False)
+
+
+class RelayLine:
+    """One connection's events, one at a time. Lifetime: connection."""
+
+    __slots__ = ("_outlet", "_relay", "_streams_at")
+
+    def __init__(self, relay: RelayConsumers, outlet: Outlet) -> None:
+        self._relay = relay
+        self._outlet = outlet
+        self._streams_at: set[str] | None = None
+
+    def handle(self, channel: str, content: Content) -> Awaitable[None] | None:
+        """Take one event; what is returned is awaited before the next."""
+        return self._handle(channel, content)
+
+    async def _handle(self, channel: str, content: Content) -> None:
+        streams_at = await self._relay.relay(channel, content, self._outlet)
+        if streams_at is not None:
+            if self._streams_at is None:
+                self._streams_at = set()
+            self._streams_at.add(streams_at)
+            if self._outlet.closed:
+                self.end_streams()
+
+    async def idle(self) -> None:
+        """Nothing runs here: each event is awaited by who hands it in."""
+
+    def end_streams(self) -> None:
+        """The connection is closed: tell who streams to it."""
+        streams_at, self._streams_at = self._streams_at, None
+        for channel in streams_at or ():
+            self._relay.tell(channel, closed_note(self._outlet.name))

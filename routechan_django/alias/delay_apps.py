@@ -1,0 +1,11 @@
+"""The app ``channels.delay`` of 1.x settings."""
+
+from __future__ import annotations
+
+from ..delay import apps
+
+
+class DelayConfig(apps.DelayConfig):
+    """``"channels.delay"`` in INSTALLED_APPS; ``apps.is_installed("channels.delay")`` is true."""
+
+    name = "channels.delay"

@@ -1,0 +1,238 @@
+/* Made from routechan/websocketbridge.mjs by scripts/bridge: change that file, not this one. */
+(function () {
+"use strict";
+
+/* WebSocketBridge: JSON over a WebSocket that comes back by itself.
+ *
+ *   const bridge = new WebSocketBridge();
+ *   bridge.connect("/ws/");
+ *   bridge.listen((message, stream) => { ... });
+ *   bridge.demultiplex("news", (payload, stream) => { ... });
+ *   bridge.send({ text: "hello" });
+ *   bridge.stream("news").send({ text: "hello" });
+ *
+ * This module is the source; scripts/bridge makes the plain scripts, whose global is channels.WebSocketBridge,
+ * from it. The numbers (JS-08) are those of the specification, section 12.
+ */
+
+const DEFAULTS = {
+  constructor: undefined, // the class of the sockets; without it the global WebSocket
+  minReconnectionDelay: 1500, // milliseconds, as all times here
+  maxReconnectionDelay: 10000,
+  reconnectionDelayGrowFactor: 1.3,
+  connectionTimeout: 4000,
+  maxRetries: Infinity,
+  debug: false,
+};
+
+const EVENTS = ["open", "message", "close", "error"];
+
+/* What `bridge.socket` is: the face of a WebSocket over one real socket after the other.
+ *
+ * At any time there is a socket that has not yet reported its end (`_live`), or a pause before the next one (`_pause`),
+ * or neither: then it is closed for good.
+ */
+class ReconnectingSocket {
+  constructor(url, protocols, options) {
+    this.onopen = this.onmessage = this.onclose = this.onerror = null;
+    this._settings = settingsOf(options);
+    // What is no protocol, such as {}, has always been taken for none; a browser refuses it.
+    const named = typeof protocols === "string" || Array.isArray(protocols);
+    this._arguments = named ? [url, protocols] : [url];
+    this._listeners = new Map(EVENTS.map((type) => [type, new Map()]));
+    this._binaryType = "blob";
+    this._failures = 0;
+    this._delay = 0; // of the pause before; 0 before the first one
+    this._pause = null;
+    this._live = false;
+    this._ended = false;
+    this._open();
+  }
+
+  get readyState() { return this._socket.readyState; }
+  get url() { return this._socket.url; }
+  get protocol() { return this._socket.protocol; }
+  get extensions() { return this._socket.extensions; }
+  get bufferedAmount() { return this._socket.bufferedAmount; }
+  get binaryType() { return this._binaryType; }
+  set binaryType(type) { this._binaryType = this._socket.binaryType = type; }
+
+  /* Goes to the socket there is now. Nothing is kept for the next one (JS-14). */
+  send(data) { this._socket.send(data); }
+
+  /* Close this socket, and come back unless `keepClosed` (JS-13). */
+  close(code = 1000, reason = "", { keepClosed = false, fastClose = true, delay = 0 } = {}) {
+    if (this._live) this._socket.close(code, reason); // first, because it refuses a bad code
+    if (delay) this._delay = delay;
+    if (keepClosed) {
+      this._ended = true;
+      clearTimeout(this._pause);
+    }
+    if (this._live && fastClose) this._closed({ type: "close", code, reason, wasClean: true });
+  }
+
+  addEventListener(type, listener, options) {
+    const listeners = this._listeners.get(type);
+    if (listeners && listener && !listeners.has(listener)) {
+      listeners.set(listener, Boolean(options && options.once));
+    }
+  }
+
+  removeEventListener(type, listener) {
+    const listeners = this._listeners.get(type);
+    if (listeners) listeners.delete(listener);
+  }
+
+  _open() {
+    const { constructor: Socket, connectionTimeout } = this._settings;
+    const socket = new Socket(...this._arguments);
+    this._log("connecting to", ...this._arguments);
+    if (this._binaryType !== "blob") socket.binaryType = this._binaryType;
+    this._socket = socket;
+    this._live = true;
+    // Ends with its attempt: one that fired later would close the healthy socket after it (OB-31).
+    this._timeout = setTimeout(() => {
+      socket.close();
+      this._fail("ETIMEDOUT", `no connection within ${connectionTimeout} ms`);
+    }, connectionTimeout);
+    const handlers = {
+      open: (event) => this._opened(event),
+      close: (event) => this._closed(event),
+      message: (event) => this._emit("message", event),
+      error: (event) => this._emit("error", event),
+    };
+    for (const type of EVENTS) {
+      // Of a socket that was given up nothing more is heard.
+      socket.addEventListener(type, (event) => { if (this._live && socket === this._socket) handlers[type](event); });
+    }
+  }
+
+  _opened(event) {
+    this._log("open");
+    clearTimeout(this._timeout);
+    this._failures = 0;
+    this._delay = this._firstDelay();
+    this._emit("open", event);
+  }
+
+  _closed(event) {
+    this._log("closed with", event.code, event.reason);
+    clearTimeout(this._timeout);
+    this._live = false;
+    this._emit("close", event);
+    if (this._ended) return;
+    this._failures += 1;
+    if (this._failures > this._settings.maxRetries) {
+      this._fail("EHOSTDOWN", `gave up after ${this._failures} failed attempts`);
+      return;
+    }
+    // Grows from one failure to the next. It begins anew with each connection, and differs between browsers, which
+    // lost their server together (JS-08).
+    const { reconnectionDelayGrowFactor: factor, maxReconnectionDelay: longest } = this._settings;
+    this._delay = Math.min(longest, this._delay ? this._delay * factor : this._firstDelay());
+    this._log("next attempt in", this._delay, "ms");
+    this._pause = setTimeout(() => this._open(), this._delay);
+  }
+
+  _firstDelay() {
+    const { minReconnectionDelay: least } = this._settings;
+    return least + Math.random() * least;
+  }
+
+  _fail(code, text) {
+    this._log(code, text);
+    this._emit("error", Object.assign(new Error(text), { code }));
+  }
+
+  _emit(type, event) {
+    const handler = this[`on${type}`];
+    const called = typeof handler === "function" ? [handler] : [];
+    for (const [listener, once] of this._listeners.get(type)) {
+      called.push(listener);
+      if (once) this.removeEventListener(type, listener);
+    }
+    for (const listener of called) {
+      try {
+        if (typeof listener === "function") listener.call(this, event);
+        else listener.handleEvent(event);
+      } catch (error) {
+        // As in a browser: it is reported, and neither the other listeners nor the next attempt suffer.
+        setTimeout(() => { throw error; });
+      }
+    }
+  }
+
+  _log(...words) {
+    if (this._settings.debug) console.log("WebSocketBridge:", ...words);
+  }
+}
+
+function settingsOf(options) {
+  const settings = {};
+  for (const name of Object.keys(DEFAULTS)) {
+    // Every object has a "constructor"; only one that was given is meant.
+    const given = options && Object.prototype.hasOwnProperty.call(options, name) ? options[name] : undefined;
+    settings[name] = given === undefined ? DEFAULTS[name] : given;
+  }
+  if (settings.constructor === undefined) settings.constructor = globalThis.WebSocket;
+  if (typeof settings.constructor !== "function") {
+    throw new TypeError("there is no WebSocket here; give a class of sockets as the option 'constructor'");
+  }
+  return settings;
+}
+
+class WebSocketBridge {
+  constructor(options) {
+    this.socket = null;
+    this.streams = {};
+    this.default_cb = null;
+    this.options = Object.assign({}, options);
+  }
+
+  /* Connect to `url`: a path of this page's host, or anything a WebSocket takes (JS-02). */
+  connect(url, protocols, options) {
+    let target = url;
+    if (!url || (typeof url === "string" && url.startsWith("/"))) {
+      const { protocol, host } = globalThis.location;
+      target = `${protocol === "https:" ? "wss" : "ws"}://${host}${url || ""}`;
+    }
+    this.socket = new ReconnectingSocket(target, protocols, options);
+  }
+
+  /* From now on `callback(message, null)` takes what belongs to no stream, and those of `demultiplex` the rest. */
+  listen(callback) {
+    if (this.socket === null) throw new TypeError("there is no socket to listen to yet: call connect() before listen()");
+    this.default_cb = callback;
+    this.socket.onmessage = (event) => this._dispatch(JSON.parse(event.data));
+  }
+
+  /* `callback(payload, stream)` takes what comes on `stream`, in place of the one before. */
+  demultiplex(stream, callback) {
+    this.streams[stream] = callback;
+  }
+
+  send(message) {
+    this.socket.send(JSON.stringify(message));
+  }
+
+  /* What sends on `stream`. */
+  stream(stream) {
+    return { send: (payload) => this.send({ stream, payload }) };
+  }
+
+  _dispatch(message) {
+    // null is JSON too, and has no properties
+    const stream = message === null ? undefined : message.stream;
+    if (stream === undefined) {
+      if (this.default_cb) this.default_cb(message, null);
+    } else if (Object.prototype.hasOwnProperty.call(this.streams, stream)) {
+      const callback = this.streams[stream];
+      if (callback) callback(message.payload, stream);
+    }
+  }
+}
+
+for (const name of ["channels", "routechan"]) {
+  globalThis[name] = Object.assign({}, globalThis[name], { WebSocketBridge });
+}
+})();

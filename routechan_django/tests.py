@@ -1,0 +1,14 @@
+"""The name ``routechan_django.test`` had in Channels 1.0; there are no tests here."""
+
+from __future__ import annotations
+
+import warnings
+
+from .test import *  # noqa: F403
+from .test import __all__ as __all__
+
+warnings.warn(
+    f"{__name__} is deprecated; import from routechan_django.test",
+    DeprecationWarning,
+    stacklevel=2,
+)

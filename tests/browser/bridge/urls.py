@@ -1,0 +1,33 @@
+"""A page with the plain script of 1.x, one with ours, one with the module; each leaves a bridge in ``bridge``."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.templatetags.static import static
+from django.urls import path
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>bridge</title>
+<link rel="icon" href="data:,">
+%s
+</html>
+"""
+PLAIN = '<script src="%s"></script><script>const bridge = new %s.WebSocketBridge();</script>'
+MODULE = '<script type="module">import {WebSocketBridge} from "%s"; window.bridge = new WebSocketBridge();</script>'
+
+
+def old(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(PAGE % PLAIN % (static("channels/js/websocketbridge.js"), "channels"))
+
+
+def new(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(PAGE % PLAIN % (static("routechan/websocketbridge.js"), "routechan"))
+
+
+def module(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(PAGE % MODULE % static("routechan/websocketbridge.mjs"))
+
+
+urlpatterns = [path("old/", old), path("new/", new), path("module/", module)]

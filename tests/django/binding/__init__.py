@@ -1,0 +1,1 @@
+"""Tests of bindings; an app of its own, for their models."""
