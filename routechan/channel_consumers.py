@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-import time
 from collections.abc import Awaitable, Iterable, Sequence
 
 from .channel_reader import ChannelReader
@@ -21,7 +19,8 @@ from .handover import settled
 from .layers.base import SyncChannelLayer
 from .line import Line
 from .message import Message
-from .relaying import SAID_EVERY, Mark, mark_of, notes_channel, running_note, settled_note, take_mark
+from .relaying import Mark, mark_of, notes_channel, settled_note, take_mark
+from .running import Running
 from .runtime import Runtime
 
 logger = logging.getLogger("routechan")
@@ -41,9 +40,7 @@ class ChannelConsumers:
         self._layer = layer
         self._reader = ChannelReader(layer.layer, self._consume, limit=limit, taken=self._taken)
         self._loop = asyncio.get_running_loop()
-        self._running: dict[Mark, float] = {}
-        self._stopped = threading.Event()
-        self._speaker: threading.Thread | None = None
+        self._running = Running(layer)
         self._streams: dict[str, Line] = {}  # connection -> what streams to it
         self._notes: str | None = None  # where servers tell that a connection is over
         self._watching: asyncio.Task[None] | None = None
@@ -58,7 +55,7 @@ class ChannelConsumers:
         """
         self._end_streams(tuple(self._streams))
         late = await self._reader.stop(within)
-        self._stopped.set()
+        self._running.stop()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
@@ -79,7 +76,7 @@ class ChannelConsumers:
         try:
             await self._consume_event(channel, content, mark)
         finally:
-            self._running.pop(mark, None)
+            self._running.remove(mark)
 
     async def _consume_message(self, channel: str, content: Content) -> None:
         """One that asks for another try goes to the end of its channel."""
@@ -95,6 +92,10 @@ class ChannelConsumers:
 
     async def _consume_event(self, channel: str, content: Content, mark: Mark) -> None:
         connection = str(content.get("reply_channel"))
+        if self._runtime.dispatcher.refuses(Message(content, channel, self._layer)):
+            await self._tell(connection, {"close": True})
+            await self._tell(mark.notes, settled_note(mark.number, None))
+            return
         line = Line(self._runtime, _RemoteOutlet(self._layer, connection))
         await settled(line.handle(channel, content))
         await line.idle()
@@ -107,32 +108,10 @@ class ChannelConsumers:
         except (ChannelFull, ChannelLayerUnavailable) as error:  # it finds out by itself, a little later
             logger.warning("A server could not be told of what was run for it: %s", error)
 
-    # Saying what is being run
-
     def _taken(self, channel: str, content: Content) -> None:
         mark = mark_of(content)
-        if mark is None:
-            return
-        self._running[mark] = time.monotonic()
-        if self._speaker is None:
-            # A thread of its own, so that a consumer that holds up the loop is not taken for dead.
-            self._speaker = threading.Thread(target=self._speak, name="routechan-running", daemon=True)
-            self._speaker.start()
-
-    def _speak(self) -> None:
-        while not self._stopped.wait(SAID_EVERY):
-            now = time.monotonic()
-            running: dict[str, list[int]] = {}
-            for mark, since in tuple(self._running.items()):
-                if now - since > SAID_EVERY:
-                    running.setdefault(mark.notes, []).append(mark.number)
-            for notes, numbers in running.items():
-                try:
-                    self._layer.send(notes, running_note(numbers))
-                except (ChannelFull, ChannelLayerUnavailable) as error:
-                    logger.debug("Could not say what is being run: %s", error)
-                except Exception:  # it has to go on speaking
-                    logger.exception("Saying what is being run failed")
+        if mark is not None:
+            self._running.add(mark)
 
     # Streams
 

@@ -20,6 +20,7 @@ from .exceptions import (
     ConsumeLater,
     DenyConnection,
 )
+from .handover import SOCKET_CHANNELS
 from .kinds import Consumer, goes_on
 from .message import Message
 from .outbox import Outbox
@@ -92,6 +93,20 @@ class Dispatcher:
             message.__dict__["__doomed__"] = True  # the last try (WK-10)
         consumer, kwargs = matched
         return Run(message, consumer, kwargs)
+
+    def refuses(self, message: Message) -> bool:
+        """Whether this is the connect of a socket that no route could ever serve (RT-32); it is logged.
+
+        Asked for events of a server that relays, which does not know the routes.
+        """
+        if message.channel_name != SOCKET_CHANNELS[0] or self.router.serves(SOCKET_CHANNELS, message.content):
+            return False
+        logger.warning(
+            "WebSocket %r is refused: no route for %s matches this path",
+            message.content.get("path"),
+            ", ".join(SOCKET_CHANNELS),
+        )
+        return True
 
     # Run
 

@@ -11,6 +11,9 @@ from typing import Protocol
 
 from .encoding import Content
 
+#: The channels a socket's events go to.
+SOCKET_CHANNELS = ("websocket.connect", "websocket.receive", "websocket.disconnect")
+
 
 class Outlet(Protocol):
     """Where a connection's replies leave."""

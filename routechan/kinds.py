@@ -54,3 +54,10 @@ _known: WeakKeyDictionary[Consumer, Kind] = WeakKeyDictionary()
 def goes_on(result: object) -> bool:
     """A decorator written for plain functions returns what an ``async def`` or a generator gave it."""
     return inspect.iscoroutine(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)
+
+
+def kind_of_work(work: object) -> Kind:
+    """How to go on with that: the kind of the consumer that the decorator was around."""
+    if inspect.iscoroutine(work):
+        return Kind.ASYNC
+    return Kind.ASYNC_STREAM if inspect.isasyncgen(work) else Kind.STREAM

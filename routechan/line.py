@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable
 from typing import Any
 
@@ -12,7 +11,7 @@ from .delivery import flush
 from .dispatch import Run
 from .encoding import Content
 from .handover import Outlet, settled
-from .kinds import Kind, kind_of
+from .kinds import Kind, kind_of, kind_of_work
 from .layers.base import SyncChannelLayer
 from .message import Message
 from .runtime import Runtime
@@ -168,10 +167,11 @@ class Line:
 
     async def _go_on(self, run: Run, result: Any) -> None:
         """A plain callable returned a coroutine or a generator: it was a wrapper around a consumer of that kind."""
-        if inspect.iscoroutine(result):
+        kind = kind_of_work(result)
+        if kind is Kind.ASYNC:
             await self._dispatcher.acall(run, result)
         else:
-            self._start_stream(run, result, Kind.ASYNC_STREAM if inspect.isasyncgen(result) else Kind.STREAM)
+            self._start_stream(run, result, kind)
 
     def _start_stream(self, run: Run, generator: Any, kind: Kind) -> None:
         task = self._runtime.spawn(self._stream(Stream(self._runtime, self._outlet, run, generator), kind))

@@ -15,7 +15,7 @@ from .encoding import Content
 from .exceptions import ChannelFull, ChannelLayerUnavailable
 from .handover import Outlet, settled
 from .layers.base import BaseChannelLayer
-from .relaying import SAID_EVERY, closed_note, mark, notes_channel
+from .relaying import SAID_EVERY, Mark, closed_note, marked, notes_channel
 
 logger = logging.getLogger("routechan")
 
@@ -101,7 +101,7 @@ class RelayConsumers:
         event = _Relayed(number, channel, self._loop.create_future(), self._loop.time())
         self._relayed[number] = event
         try:
-            if await self._send(event, mark(content, self._notes, number), outlet):
+            if await self._send(event, marked(content, Mark(self._notes, number)), outlet):
                 await self._outcome(event, content)
         finally:
             del self._relayed[number]

@@ -33,14 +33,14 @@ class Mark(NamedTuple):
     number: int
 
 
-def mark(content: Content, notes: str, number: int) -> Content:
+def marked(content: Content, mark: Mark) -> Content:
     """``content`` as it travels."""
-    return {**content, MARK: [notes, number]}
+    return {**content, MARK: list(mark)}
 
 
 def mark_of(content: Content) -> Mark | None:
     """None for a message that no server waits for."""
-    found = content.get(MARK)
+    found = content.get(MARK) if isinstance(content, dict) else None
     if isinstance(found, list) and len(found) == 2 and isinstance(found[0], str) and isinstance(found[1], int):
         return Mark(*found)
     return None
@@ -49,7 +49,8 @@ def mark_of(content: Content) -> Mark | None:
 def take_mark(content: Content) -> Mark | None:
     """Unmark ``content``, so that no consumer sees it."""
     mark = mark_of(content)
-    content.pop(MARK, None)
+    if mark is not None:
+        del content[MARK]
     return mark
 
 

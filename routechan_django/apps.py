@@ -28,6 +28,5 @@ class RoutechanConfig(AppConfig):
         watch_connections()
         monkeypatch_django()
         BindingMetaclass.register_all()
-        BindingMetaclass.register_all()
         for check in (check_layers, check_settings, check_server):
             checks.register(check, "routechan")

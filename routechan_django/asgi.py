@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.utils.module_loading import import_string
 
-from routechan.app import inline_application
+from routechan.app import inline_application, relay_application
 from routechan.asgi import Application
 from routechan.asgi.lifespan import ASGIApplication
 from routechan.asgi.translation import Scope
@@ -21,16 +20,14 @@ from routechan.describe import name_that_thing
 from routechan.dispatch import Dispatcher
 from routechan.exceptions import InvalidChannelLayerError, UnknownChannelLayer
 from routechan.inline import InlineConsumers
-from routechan.kinds import Consumer
 from routechan.layers import DEFAULT_CHANNEL_LAYER, BaseChannelLayer
 from routechan.layers import channel_layers as process_layers
 from routechan.layers.registry import ChannelLayers
-from routechan.message import Message
 from routechan.routing import Router
 
 from . import beside, conf
 from .layer import ChannelLayerWrapper
-from .signals import consumer_failed, consumer_finished, consumer_started
+from .signals import hooks
 
 __all__ = [
     "ChannelLayerManager",
@@ -106,7 +103,7 @@ class ChannelLayerManager(ChannelLayers):
                 f"CHANNEL_LAYERS[{name!r}] has no TEST_CONFIG; give it the options of the backend for tests, as in "
                 "CONFIG"
             )
-        return _wrapped(name, config, conf.make_backend(name, {**config, "CONFIG": config["TEST_CONFIG"]}))
+        return _wrapped(name, config, conf.make_backend(name, config, "TEST_CONFIG"))
 
 
 def make_layer(alias: str) -> ChannelLayerWrapper | None:
@@ -151,10 +148,11 @@ def build_application(layer: ChannelLayerWrapper) -> Application:
             else 'no routing is named, so there are no consumers to serve; write ROUTECHAN = {"ROUTING": '
             '"project.routing.channel_routing"}'
         )
-    if config.get("CONSUMERS", conf.INLINE) != conf.INLINE:
-        raise ImproperlyConfigured(
-            f"CHANNEL_LAYERS[{layer.alias!r}]['CONSUMERS'] is {config['CONSUMERS']!r}, which this version does not "
-            f"have yet; write {conf.INLINE!r}"
+    if config.get("CONSUMERS", conf.INLINE) == conf.WORKERS:
+        return relay_application(
+            layer.layer,
+            http=ASGIHandler(),  # type: ignore[arg-type]
+            options=conf.server_options(),
         )
     layer.router.check_default()
     return inline_application(
@@ -169,17 +167,7 @@ def build_application(layer: ChannelLayerWrapper) -> Application:
 
 def dispatcher(layer: ChannelLayerWrapper) -> Dispatcher:
     """Runs the consumers of a layer's routing, with Django's signals around them."""
-    sender = InlineConsumers
-
-    def failed(message: Message, consumer: Consumer, error: BaseException) -> Any:
-        return consumer_failed.send(sender, message=message, consumer=consumer, exception=error)
-
-    return Dispatcher(
-        layer.router,
-        started=functools.partial(consumer_started.send, sender, environ={}),
-        finished=functools.partial(consumer_finished.send, sender),
-        failed=failed,
-    )
+    return Dispatcher(layer.router, **hooks(InlineConsumers, environ={}))
 
 
 class _ProjectApplication:

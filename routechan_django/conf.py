@@ -145,13 +145,13 @@ def backend_class(alias: str, config: Mapping[str, Any]) -> type[Backend]:
     )
 
 
-def make_backend(alias: str, config: Mapping[str, Any]) -> Backend:
-    """The layer itself. An option it does not know is refused by name; its other errors propagate (LM-07).
+def make_backend(alias: str, config: Mapping[str, Any], key: str = "CONFIG") -> Backend:
+    """The layer itself, with the options under ``key``. One it does not know is refused by name (LM-07).
 
-    Values of CONFIG are in no error: there may be a password among them.
+    Values of options are in no error: there may be a password among them.
     """
-    where = f"CHANNEL_LAYERS[{alias!r}]['CONFIG']"
-    options = config.get("CONFIG", {})
+    where = f"CHANNEL_LAYERS[{alias!r}][{key!r}]"
+    options = config.get(key, {})
     if not isinstance(options, Mapping):
         raise InvalidChannelLayerError(
             f"{where} is a dict of the backend's options, not of type {type(options).__name__}"
@@ -175,14 +175,14 @@ def server_options() -> ServerOptions:
     """
     given = _routechan()
     options: dict[str, Any] = {
-        "allowed_origins": _allowed_hosts(),
+        "allowed_origins": allowed_hosts(),
         "subprotocols": getattr(settings, "CHANNELS_WS_PROTOCOLS", None) or (),
     }
     for key, (field, kinds) in SERVER_KEYS.items():
         if key in given:
             value = given[key]
-            if not isinstance(value, kinds) or isinstance(value, bool):
-                expected = " or ".join(kind.__name__ for kind in kinds)
+            if not _fits(value, kinds):
+                expected = " or ".join(kind.__name__ for kind in kinds) + (" of str" if list in kinds else " above 0")
                 raise ImproperlyConfigured(f"ROUTECHAN[{key!r}] is {value!r:.100}; expected {expected}")
             options[field] = value
     options.update({name: _command_line[name] for name in _FIELDS if name in _command_line})
@@ -192,7 +192,7 @@ def server_options() -> ServerOptions:
 def thread_limit() -> int:
     """``ROUTECHAN["THREADS"]``: how many plain consumers run side by side."""
     threads = _routechan().get(THREADS, 32)
-    if not isinstance(threads, int) or threads < 1:
+    if not _fits(threads, (int,)):
         raise ImproperlyConfigured(f"ROUTECHAN['THREADS'] is {threads!r}; expected an int of at least 1")
     return int(_command_line.get("threads", threads))
 
@@ -200,6 +200,13 @@ def thread_limit() -> int:
 def reads_channels() -> bool:
     """Whether the server reads the channels that the routing names, or leaves them to workers (CM-01)."""
     return bool(_command_line.get("read_channels", True))
+
+
+def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
+    """Whether a value is a list of texts or, True and False aside, a number above 0, as ``kinds`` want it."""
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        return False
+    return all(isinstance(item, str) for item in value) if list in kinds else value > 0
 
 
 def serve_with(**options: Any) -> None:
@@ -280,9 +287,10 @@ def _routechan() -> Mapping[str, Any]:
     return given
 
 
-def _allowed_hosts() -> list[str]:
+def allowed_hosts() -> list[str]:
+    """The hosts whose pages may open sockets: ``ALLOWED_HOSTS``, or those of this machine in development (SC-07)."""
     if settings.DEBUG and not settings.ALLOWED_HOSTS:
-        return [".localhost", "127.0.0.1", "[::1]"]  # as Django itself does (SC-07)
+        return [".localhost", "127.0.0.1", "[::1]"]  # as Django itself does
     return list(settings.ALLOWED_HOSTS)
 
 

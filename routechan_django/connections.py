@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections
@@ -14,13 +17,30 @@ from .signals import consumer_finished, consumer_started
 #: message would cost ten times what the message costs.
 ASYNC_INTERVAL = 1.0
 
-_scheduled: set[asyncio.AbstractEventLoop] = set()
+#: How the signals know the receiver.
+RECEIVER = "routechan_close_old_connections"
+
+#: The loops on which a look is due. One may end before it is; held weakly, it can go.
+_scheduled: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+
+_closing: set[asyncio.Task[None]] = set()
 
 
 def watch_connections() -> None:
     """Connect to the signals; doing so again changes nothing."""
     for signal in (consumer_started, consumer_finished):
-        signal.connect(close_around_consumer, dispatch_uid="routechan_close_old_connections")
+        signal.connect(close_around_consumer, dispatch_uid=RECEIVER)
+
+
+@contextmanager
+def left_open() -> Iterator[None]:
+    """Inside the ``with`` block consumers close no connections, for these are a test's (TC-13)."""
+    watched = [signal for signal in (consumer_started, consumer_finished) if signal.disconnect(dispatch_uid=RECEIVER)]
+    try:
+        yield
+    finally:
+        if watched:
+            watch_connections()
 
 
 def close_around_consumer(**kwargs: Any) -> None:
@@ -41,6 +61,3 @@ def _close_async(loop: asyncio.AbstractEventLoop) -> None:
     task = loop.create_task(sync_to_async(close_old_connections)())
     _closing.add(task)
     task.add_done_callback(_closing.discard)
-
-
-_closing: set[asyncio.Task[None]] = set()

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any, TypedDict
+
 from django.db import close_old_connections
 from django.dispatch import Signal
+
+from routechan.kinds import Consumer
+from routechan.message import Message
 
 __all__ = [
     "Signal",
@@ -11,6 +18,7 @@ __all__ = [
     "consumer_failed",
     "consumer_finished",
     "consumer_started",
+    "hooks",
     "worker_process_ready",
     "worker_ready",
 ]
@@ -29,3 +37,24 @@ worker_ready = Signal()
 
 #: Once for each worker process. Sender: the worker.
 worker_process_ready = Signal()
+
+
+class Hooks(TypedDict):
+    """What a ``Dispatcher`` calls around consumers."""
+
+    started: Callable[[], object]
+    finished: Callable[[], object]
+    failed: Callable[[Message, Consumer, BaseException], object]
+
+
+def hooks(sender: object, **started: Any) -> Hooks:
+    """The signals from ``sender`` as hooks. The keyword arguments go with ``consumer_started``."""
+
+    def failed(message: Message, consumer: Consumer, error: BaseException) -> object:
+        return consumer_failed.send(sender, message=message, consumer=consumer, exception=error)
+
+    return {
+        "started": functools.partial(consumer_started.send, sender, **started),
+        "finished": functools.partial(consumer_finished.send, sender),
+        "failed": failed,
+    }

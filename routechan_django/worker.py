@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from routechan.describe import name_that_thing
 from routechan.exceptions import ChannelSocketException, ConsumeLater, DenyConnection
-from routechan.kinds import Consumer
 from routechan.message import Message
 from routechan.worker import Worker as _Worker
 from routechan.worker import WorkerGroup as _WorkerGroup
 from routechan.worker.worker import logger
 
-from .signals import consumer_failed, consumer_finished, consumer_started, worker_ready
+from .signals import consumer_finished, consumer_started, hooks, worker_ready
 
 __all__ = [
     "ChannelSocketException",
@@ -49,12 +47,4 @@ class WorkerGroup(_WorkerGroup, Worker):
 
 
 def _signals(sender: type[_Worker]) -> dict[str, Any]:
-    def failed(message: Message, consumer: Consumer, error: BaseException) -> None:
-        consumer_failed.send(sender, message=message, consumer=consumer, exception=error)
-
-    return {
-        "started": functools.partial(consumer_started.send, sender, environ={}),
-        "finished": functools.partial(consumer_finished.send, sender),
-        "failed": failed,
-        "ready_hook": worker_ready.send,
-    }
+    return {**hooks(sender, environ={}), "ready_hook": worker_ready.send}

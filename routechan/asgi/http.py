@@ -60,12 +60,12 @@ async def serve_http(server: Server, other: ASGIApplication, scope: Scope, recei
         await handling
     finally:
         handling.cancel()  # unless it is done, the server cancels the request
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
         server.responses.remove(name)
         response.lost()  # whoever waits for room need not any more
         line.end_streams()
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
     disconnect = {"reply_channel": name, "path": path}
     if server.consumers.takes("http.disconnect", disconnect):
         await settled(line.handle("http.disconnect", disconnect))
@@ -166,6 +166,8 @@ async def _body(receive: Receive, limit: int) -> _Body | None:
 
 
 async def _until_disconnect(receive: Receive, response: _Response) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    response.lost()
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    finally:  # also where ``receive`` fails
+        response.lost()

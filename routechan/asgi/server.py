@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..encoding import Content
-from ..handover import Consumers
+from ..handover import SOCKET_CHANNELS, Consumers
 from ..layers.base import BaseChannelLayer
 from . import translation
 from .origin import Origins
@@ -58,14 +58,14 @@ class Server:
 
     def refusal(self, connect: Content) -> str | None:
         """Why a socket is refused before any consumer sees it, or None."""
-        if not self.consumers.serves(translation.SOCKET_CHANNELS, connect):
-            return f"no route for {', '.join(translation.SOCKET_CHANNELS)} matches this path{self._nearest(connect)}"
+        if not self.consumers.serves(SOCKET_CHANNELS, connect):
+            return f"no route for {', '.join(SOCKET_CHANNELS)} matches this path{self._nearest(connect)}"
         return self._origins.refusal(connect["headers"])
 
     def _nearest(self, connect: Content) -> str:
         """The most frequent mistake is the slash at the end: say so where it is that."""
         path = connect["path"]
         other = path[:-1] if path.endswith("/") else f"{path}/"
-        if other and self.consumers.serves(translation.SOCKET_CHANNELS, {**connect, "path": other}):
+        if other and self.consumers.serves(SOCKET_CHANNELS, {**connect, "path": other}):
             return f"; one matches {other!r}, so change the slash at the end, in the page or in the pattern"
         return ""

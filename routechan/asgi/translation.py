@@ -14,9 +14,6 @@ from ..exceptions import InvalidContent
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
 
-#: The channels a socket's events go to.
-SOCKET_CHANNELS = ("websocket.connect", "websocket.receive", "websocket.disconnect")
-
 # Close codes of RFC 6455 that say what never travels in a frame.
 _NEVER_SENT = frozenset({1004, 1005, 1006, 1015})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -11,7 +10,7 @@ from ..describe import name_that_thing
 from ..dispatch import Dispatcher, Run
 from ..encoding import Content
 from ..handover import settled
-from ..kinds import Kind, goes_on, kind_of
+from ..kinds import Kind, goes_on, kind_of, kind_of_work
 from ..message import Message
 from ..outbox import Sender
 from ..routing import Router
@@ -57,7 +56,7 @@ class Trial(Dispatcher):
             work = self.call(run)
             if work is None:
                 return
-            kind = _kind_of_work(work)
+            kind = kind_of_work(work)
         if kind is Kind.STREAM:
             self.iterate(run, work, lambda: self._emit(run))
         else:
@@ -70,7 +69,7 @@ class Trial(Dispatcher):
             work = await self._run_sync(self.call, run)
             if work is None:
                 return
-            kind = _kind_of_work(work)
+            kind = kind_of_work(work)
         if kind is Kind.STREAM:
             await self._run_sync(self.iterate, run, work, lambda: self._emit(run))
         else:
@@ -182,9 +181,3 @@ class _Watched:
 
 def _nothing() -> None:
     pass
-
-
-def _kind_of_work(work: object) -> Kind:
-    if inspect.iscoroutine(work):
-        return Kind.ASYNC
-    return Kind.ASYNC_STREAM if inspect.isasyncgen(work) else Kind.STREAM

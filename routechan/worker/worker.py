@@ -23,6 +23,8 @@ from ..dispatch import MESSAGE_RETRIES, Dispatcher, Run
 from ..encoding import Content
 from ..kinds import Consumer, Kind, kind_of
 from ..message import Message
+from ..relaying import Mark, marked, settled_note, take_mark
+from ..running import Running
 
 logger = logging.getLogger("routechan")
 
@@ -122,16 +124,33 @@ class Worker:
         channels = self.apply_channel_filters(sorted(router.channels))
         logger.info("Listening on channels %s", ", ".join(channels))
         loop = _Loop()
+        running = Running(self.channel_layer)
         try:
             while not self.termed:
                 channel, content = self._receive(channels)
                 if channel is not None:
+                    mark = take_mark(content)
+                    if mark is not None:
+                        running.add(mark)
+                    done = True
                     try:
-                        self._handle(dispatcher, loop, channel, content)
+                        done = self._handle(dispatcher, loop, channel, content, mark)
                     except Exception:  # whatever is wrong with one message, the next one is taken
                         logger.exception("Handling a message on %s failed; it is dropped: %.100r", channel, content)
+                    if mark is not None:
+                        running.remove(mark)
+                        if done:
+                            self._settle(mark)
         finally:
+            running.stop()
             loop.stop()
+
+    def _settle(self, mark: Mark) -> None:
+        """Tell the server that waits for this event that it is over."""
+        try:
+            self.channel_layer.send(mark.notes, settled_note(mark.number, None))
+        except Exception:  # it finds out by itself, a little later
+            logger.exception("A server could not be told of what was run for it")
 
     def _receive(self, channels: Collection[str]) -> tuple[str | None, Any]:
         self.in_job = False
@@ -146,12 +165,17 @@ class Worker:
             time.sleep(IDLE_DELAY)
         return channel, content
 
-    def _handle(self, dispatcher: Dispatcher, loop: _Loop, channel: str, content: Content) -> None:
+    def _handle(self, dispatcher: Dispatcher, loop: _Loop, channel: str, content: Content, mark: Mark | None) -> bool:
+        """Whether the message is over; one that was put back comes again."""
         message = Message(content, channel, self.channel_layer)
         logger.debug("Got a message on %s (reply channel %s)", channel, message.reply_channel)
+        if mark is not None and dispatcher.refuses(message):
+            if message.reply_channel is not None:
+                message.reply_channel.send({"close": True})
+            return True
         run = dispatcher.match(message)
         if run is None:
-            return
+            return True
         if self.callback is not None:
             try:
                 self.callback(channel, message)
@@ -161,7 +185,8 @@ class Worker:
         try:
             self._perform(dispatcher, loop, run)
             if run.later and dispatcher.may_retry(run):
-                self._put_back(run)
+                return not self._put_back(run, mark)
+            return True
         finally:
             flush_sync(run)
 
@@ -192,13 +217,18 @@ class Worker:
 
             loop.run(dispatcher.aiterate(run, work, aemit))
 
-    def _put_back(self, run: Run) -> None:
-        """Send the content, as the consumer left it, to the end of its channel at once (WK-22 to WK-24)."""
+    def _put_back(self, run: Run, mark: Mark | None) -> bool:
+        """Send the content, as the consumer left it, to the end of its channel at once (WK-22 to WK-24).
+
+        A server that waits for it goes on waiting. False where the channel stayed full.
+        """
         channel, content = run.message.channel_name, run.message.content
+        if mark is not None:
+            content = marked(content, mark)
         for tries_left in reversed(range(REQUEUE_TRIES)):
             try:
                 self.channel_layer.send(channel, content)
-                return
+                return True
             except self.channel_layer.ChannelFull:
                 if tries_left:
                     time.sleep(REQUEUE_INTERVAL)
@@ -209,6 +239,7 @@ class Worker:
             (REQUEUE_TRIES - 1) * REQUEUE_INTERVAL,
             content,
         )
+        return False
 
 
 class _Loop:

@@ -84,10 +84,10 @@ class Worker(ConsumerWorker):
             stored.save()
         except DatabaseFailure:
             logger.exception("A message on %s could not be stored; it is put back", CHANNEL)
-            self._put_back(content)
+            self._store_later(content)
             time.sleep(FAULT_DELAY)
 
-    def _put_back(self, content: Any) -> None:
+    def _store_later(self, content: Any) -> None:
         try:
             self.channel_layer.send(CHANNEL, content)
         except Exception:  # the broker is lost as well, or the channel has filled up meanwhile

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator, Sequence
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, aclosing, closing, contextmanager
 from typing import Any, ClassVar, NoReturn
 
 from asgiref.sync import sync_to_async
@@ -14,7 +15,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from routechan.channel import Channel, Group
 from routechan.describe import name_that_thing
 from routechan.encoding import Content
-from routechan.exceptions import SendNotAvailableOnDemultiplexer
+from routechan.exceptions import ConsumeLater, SendNotAvailableOnDemultiplexer
 from routechan.kinds import Kind, kind_of
 from routechan.message import Message
 
@@ -74,12 +75,16 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
     def receive(self, content: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Hand the payload to the consumer of its stream (GN-29, GN-30)."""
         stream, payload = self._taken_apart(content)
-        self.message.content["text"] = self.encode_json(payload)
         multiplexer = self._multiplexer(stream)
-        result = self._call(multiplexer, self.message, kwargs)
+        around = functools.partial(_whole_for_later, self.message.content, self.message.content.get("text"))
+        self.message.content["text"] = self.encode_json(payload)
+        with around():
+            result = self._call(multiplexer, self.message, kwargs)
+        if inspect.iscoroutine(result):
+            return _awaited(result, around)
         if inspect.isgenerator(result):
-            return _framed(multiplexer, result)
-        return _aframed(multiplexer, result) if inspect.isasyncgen(result) else result
+            return _framed(multiplexer, result, around)
+        return _aframed(multiplexer, result, around) if inspect.isasyncgen(result) else result
 
     def disconnect(self, message: Message, **kwargs: Any) -> Any:
         """Tell every consumer (GN-28)."""
@@ -179,17 +184,44 @@ def kind_on(consumer: Any, message: Message) -> Kind:
 
 
 async def _one_by_one(coroutines: Sequence[Coroutine[Any, Any, Any]]) -> None:
-    for coroutine in coroutines:
-        await coroutine
+    try:
+        for coroutine in coroutines:
+            await coroutine
+    finally:  # after an error those that follow are not run
+        for coroutine in coroutines:
+            coroutine.close()
 
 
-def _framed(multiplexer: WebsocketMultiplexer, payloads: Generator[Any, Any, Any]) -> Iterator[Content]:
-    with closing(payloads):
+@contextmanager
+def _whole_for_later(content: Content, frame: Any) -> Iterator[None]:
+    """A message that comes again after ``ConsumeLater`` has its frame again, which is taken apart again."""
+    try:
+        yield
+    except ConsumeLater:
+        content["text"] = frame
+        raise
+
+
+_Around = Callable[[], AbstractContextManager[None]]
+
+
+async def _awaited(coroutine: Coroutine[Any, Any, Any], around: _Around) -> Any:
+    with around():
+        return await coroutine
+
+
+def _framed(
+    multiplexer: WebsocketMultiplexer, payloads: Generator[Any, Any, Any], around: _Around
+) -> Iterator[Content]:
+    with around(), closing(payloads):
         for payload in payloads:
             yield multiplexer.encode(multiplexer.stream, payload)
 
 
-async def _aframed(multiplexer: WebsocketMultiplexer, payloads: AsyncGenerator[Any, Any]) -> AsyncIterator[Content]:
-    async with aclosing(payloads):
-        async for payload in payloads:
-            yield multiplexer.encode(multiplexer.stream, payload)
+async def _aframed(
+    multiplexer: WebsocketMultiplexer, payloads: AsyncGenerator[Any, Any], around: _Around
+) -> AsyncIterator[Content]:
+    with around():
+        async with aclosing(payloads):
+            async for payload in payloads:
+                yield multiplexer.encode(multiplexer.stream, payload)

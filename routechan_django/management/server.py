@@ -47,7 +47,7 @@ class Server:
         self.signal_handlers = signal_handlers
         self.action_logger = action_logger
         self.root_path = root_path
-        self.application: ASGIApplication | None = None
+        self.application = application
         conf.serve_with(
             http_timeout=http_timeout,
             subprotocols=None if ws_protocols is None else tuple(ws_protocols),

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.http.request import validate_host
 
 from routechan import DenyConnection, Message
+
+from .. import conf
 
 
 class BaseOriginValidator:
@@ -58,16 +59,13 @@ class AllowedHostsOnlyOriginValidator(BaseOriginValidator):
     """Only pages of the hosts in ``ALLOWED_HOSTS``; scheme and port do not matter (SC-06 to SC-09)."""
 
     def validate_origin(self, message: Message, origin: str) -> bool:
-        allowed = settings.ALLOWED_HOSTS
-        if settings.DEBUG and not allowed:
-            allowed = [".localhost", "127.0.0.1", "[::1]"]  # as Django itself does
         try:
             host = urlsplit(origin).hostname
         except ValueError:
             return False
         if not host:
             return False
-        return validate_host(f"[{host}]" if ":" in host else host, allowed)
+        return validate_host(f"[{host}]" if ":" in host else host, conf.allowed_hosts())
 
 
 allowed_hosts_only = AllowedHostsOnlyOriginValidator

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
 
 from routechan import testing
-from routechan.kinds import Consumer
 from routechan.layers import DEFAULT_CHANNEL_LAYER
-from routechan.message import Message
 from routechan.routing import Router
 from routechan.testing.trial import Trial
 
-from ..connections import watch_connections
-from ..signals import consumer_failed, consumer_finished, consumer_started
-
-#: How ``connections`` knows its receiver.
-_CLOSE = "routechan_close_old_connections"
+from ..connections import left_open
+from ..signals import hooks
 
 
 class Client(testing.Client):
@@ -38,19 +32,15 @@ class Client(testing.Client):
         return router
 
     def _trial(self, steps: int | None) -> Trial:
-        sender = type(self)
-
-        def failed(message: Message, consumer: Consumer, error: BaseException) -> object:
-            return consumer_failed.send(sender, message=message, consumer=consumer, exception=error)
-
+        sent = hooks(type(self))
         return Trial(
             self.router,
             run_async=_run_in_this_thread,
             run_sync=self._run_sync,
             steps=steps,
-            started=_keeping_connections(functools.partial(consumer_started.send, sender)),
-            finished=_keeping_connections(functools.partial(consumer_finished.send, sender)),
-            failed=failed,
+            started=_keeping_connections(sent["started"]),
+            finished=_keeping_connections(sent["finished"]),
+            failed=sent["failed"],
         )
 
     async def _run_sync(self, function: Any, *args: Any) -> Any:
@@ -58,15 +48,9 @@ class Client(testing.Client):
 
 
 def _keeping_connections(send: Callable[[], object]) -> Callable[[], object]:
-    """Send a signal with all its receivers but the one that closes database connections: these are the test's."""
-
     def keep() -> None:
-        watched = [signal for signal in (consumer_started, consumer_finished) if signal.disconnect(dispatch_uid=_CLOSE)]
-        try:
+        with left_open():
             send()
-        finally:
-            if watched:
-                watch_connections()
 
     return keep
 

@@ -26,19 +26,19 @@ def fresh_layers(aliases: Iterable[str]) -> Iterator[dict[str, ChannelLayerWrapp
 @contextmanager
 def live_layers() -> Iterator[dict[str, ChannelLayerWrapper]]:
     """For each alias a layer made from its ``TEST_CONFIG`` and flushed, or one in memory where it has none (TC-36)."""
-    made: dict[str, ChannelLayerWrapper] = {}
-    for alias in conf.layer_aliases():
-        if "TEST_CONFIG" in (conf.layer_config(alias) or {}):
-            made[alias] = asgi.channel_layers.make_test_backend(alias)
-            _flush(made[alias])
-        else:
-            made[alias] = _with_routing(alias, InMemoryChannelLayer())
-    with _put(made) as layers:
-        try:
-            yield layers
-        finally:
-            for layer in layers.values():
-                layer.layer.close()
+    with ExitStack() as stack:
+        made: dict[str, ChannelLayerWrapper] = {}
+        for alias in conf.layer_aliases():
+            configured = "TEST_CONFIG" in (conf.layer_config(alias) or {})
+            layer = made[alias] = (
+                asgi.channel_layers.make_test_backend(alias)
+                if configured
+                else _with_routing(alias, InMemoryChannelLayer())
+            )
+            stack.callback(layer.layer.close)
+            if configured:
+                _flush(layer)
+        yield stack.enter_context(_put(made))
 
 
 def _flush(layer: ChannelLayerWrapper) -> None:

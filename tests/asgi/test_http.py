@@ -587,3 +587,23 @@ async def test_nothing_is_left_of_a_request(serve: Serve, default_layer: SyncCha
         request.leave()
         await request.over()
         assert len(application._server.responses) == 0
+
+
+async def test_nothing_is_left_of_a_request_whose_server_fails(serve: Serve) -> None:
+    """design section 4: nor where the server's ``receive`` raises; the error is the server's to see."""
+    log = Log()
+    application = await serve(log.routing())
+    events = [{"type": "http.request", "body": b""}]
+
+    async def receive() -> dict[str, Any]:
+        if not events:
+            raise ConnectionError("on purpose")
+        return events.pop()
+
+    async def send(event: Any) -> None: ...
+
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    with pytest.raises(ConnectionError, match="on purpose"):
+        await asyncio.wait_for(application(scope, receive, send), 5)
+    assert application._server is not None
+    assert len(application._server.responses) == 0

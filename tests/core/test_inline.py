@@ -781,16 +781,19 @@ async def test_every_kind_on_a_custom_channel(default_layer: SyncChannelLayer, c
 
 async def test_messages_of_one_reply_channel_keep_their_order(default_layer: SyncChannelLayer) -> None:
     """On custom channels too; those of other reply channels, and of none, run beside them."""
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
     seen: list[tuple[str | None, int]] = []
 
     def consumer(message: Message) -> None:
         if message["n"] == 0:
+            begun.set()
             release.wait(DEADLINE)
         seen.append((message.get("reply_channel"), message["n"]))
 
     async with started(default_layer, route(["x", "y"], consumer)):
-        for number in range(4):
+        Channel("x").send({"reply_channel": "a", "n": 0})
+        await until(begun.is_set)  # which of two channels is read first, nobody promises
+        for number in range(1, 4):
             Channel("xy"[number % 2]).send({"reply_channel": "a", "n": number})
         Channel("x").send({"reply_channel": "b", "n": 1})
         Channel("x").send({"n": 2})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
@@ -9,8 +11,10 @@ from django.test import override_settings
 from routechan import Channel, Group
 from routechan.exceptions import UnknownChannelLayer
 from routechan.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, channel_layers
-from routechan_django.asgi import get_asgi_application, get_channel_layer
+from routechan.worker.process import WorkerProcess
+from routechan_django.asgi import dispatcher, get_asgi_application, get_channel_layer
 from routechan_django.layer import ChannelLayerWrapper
+from tests.asgi.clients import Lifespan
 from tests.harness import WebSocket, get
 
 
@@ -97,10 +101,21 @@ WORKERS = {
 
 
 @override_settings(CHANNEL_LAYERS=WORKERS)
-def test_workers_are_refused_as_long_as_there_are_none(layer: ChannelLayerWrapper) -> None:
-    """A setting this version cannot keep is refused, not ignored."""
-    with pytest.raises(ImproperlyConfigured, match="'workers', which this version does not have yet; write 'inline'"):
-        get_asgi_application()
+async def test_with_workers_the_server_runs_no_consumer(layer: ChannelLayerWrapper) -> None:
+    """design section 3: events wait on the layer for a worker, requests are Django's; a worker answers the socket."""
+    layer = get_channel_layer()  # of these settings
+    async with Lifespan(get_asgi_application()) as lifespan:
+        assert (await get(lifespan.application, "/hello/"))[0] == 200
+        layer.router.check_default()  # as runworker does
+        async with WebSocket(lifespan.application, "/async/") as socket:
+            assert await socket.nothing()
+            worker = WorkerProcess(dispatcher(layer), layer, layer.router.channels)
+            running = asyncio.create_task(worker.run())
+            await socket.accepted()
+            socket.send("hello")
+            assert await socket.text() == "hello"
+        worker.stop()
+        assert await running == 0
 
 
 @override_settings(ROUTECHAN={"ALLOWED_ORIGINS": ["example.com"]})

@@ -352,6 +352,17 @@ def test_layers_for_a_live_server() -> None:
 
 
 @override_settings(CHANNEL_LAYERS=TWO_LAYERS)
+def test_a_layer_for_a_live_server_that_cannot_be_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TC-36: it is closed all the same, for what it holds open is a connection."""
+    closed = []
+    monkeypatch.setattr(ChannelLayerWrapper, "flush", lambda self: 1 / 0)
+    monkeypatch.setattr(InMemoryChannelLayer, "close", lambda self: closed.append(self.expiry))  # type: ignore[attr-defined]
+    with pytest.raises(ZeroDivisionError), live_layers():
+        pass
+    assert closed == [100500]
+
+
+@override_settings(CHANNEL_LAYERS=TWO_LAYERS)
 async def test_layers_for_a_live_server_beside_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """TC-36: a layer from TEST_CONFIG is flushed, also where the thread of the test has an event loop (Playwright)."""
     flushed = []

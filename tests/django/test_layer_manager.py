@@ -89,6 +89,15 @@ def test_without_a_test_config(alias: str) -> None:
         channel_layers.make_test_backend(alias)
 
 
+def test_a_mistake_in_a_test_config() -> None:
+    """LM-06, ST-05: it is named where it is, beside a CONFIG without one."""
+    with (
+        configured(CONFIG={"expiry": 7}, TEST_CONFIG={"expire": 7}),
+        pytest.raises(InvalidChannelLayerError, match=r"CHANNEL_LAYERS\['default'\]\['TEST_CONFIG'\] has the option"),
+    ):
+        channel_layers.make_test_backend("default")
+
+
 def test_mistakes_in_order() -> None:
     """LM-07: a missing BACKEND before one that cannot be imported, and that before a missing ROUTING."""
     for config, text in (

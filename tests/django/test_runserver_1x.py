@@ -90,6 +90,13 @@ def test_options_and_settings(layer: ChannelLayerWrapper, started: mock.Mock) ->
     assert (given["ws_protocols"], given["root_path"]) == (["json"], "/app")
 
 
+@override_settings(CHANNELS_WS_PROTOCOLS=["old"], ROUTECHAN={"SUBPROTOCOLS": ["new"]})
+def test_subprotocols_as_in_production(layer: ChannelLayerWrapper, started: mock.Mock) -> None:
+    """ST-08: where both settings name some, the server of development takes those any other server takes."""
+    run()
+    assert started.call_args.kwargs["ws_protocols"] == conf.server_options().subprotocols == ["new"]
+
+
 def test_threads_and_workers(layer: ChannelLayerWrapper, started: mock.Mock) -> None:
     """CM-01, CM-08: ``--nothreading`` is one thread, ``--noworker`` leaves the routing's own channels to workers."""
     run()
@@ -244,6 +251,15 @@ def test_the_server_itself(layer: ChannelLayerWrapper) -> None:
     with socket.create_connection(("127.0.0.1", port)):
         pass
     server.close()
+
+
+def test_an_application_for_the_server() -> None:
+    """CM-09: ``application`` is what it serves in place of the layer."""
+    application = mock.Mock()
+    with mock.patch("uvicorn.Server"), mock.patch("uvicorn.Config") as config:
+        server = Server(mock.Mock(), [f"tcp:port={free_port()}"], application=application)
+        server.run()
+    assert config.call_args.args == (application,)
 
 
 async def test_actions_of_a_server(layer: ChannelLayerWrapper) -> None:

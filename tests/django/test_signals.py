@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -156,6 +158,21 @@ async def test_connections_of_an_async_consumer(layer: ChannelLayerWrapper, monk
             assert await socket.text() == text
         await asyncio.wait_for(done.wait(), 5)
         assert threading.get_ident() not in closed
+
+
+def test_a_loop_that_ended_is_not_kept() -> None:
+    """SG-05: one that ends before its connections are looked at, as in each test, is not held for good."""
+
+    async def consume() -> None:
+        connections.close_around_consumer()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(consume())
+    loop.close()
+    ended = weakref.ref(loop)
+    del loop
+    gc.collect()
+    assert ended() is None
 
 
 async def accept(message: Any) -> None:

@@ -40,7 +40,7 @@ class Setup(NamedTuple):
         return "-".join(self)
 
 
-SETUPS = [Setup("memory", "runserver"), Setup("redis", "uvicorn")]
+SETUPS = [Setup("memory", "runserver"), Setup("redis", "uvicorn"), Setup("redis", "uvicorn", "workers")]
 
 
 class Site:

@@ -134,7 +134,7 @@ class Command(DjangoCommand):
             signal_handlers=not options["use_reloader"],
             action_logger=self.log_action,
             http_timeout=self.http_timeout,
-            ws_protocols=getattr(settings, "CHANNELS_WS_PROTOCOLS", None),
+            ws_protocols=conf.server_options().subprotocols or None,
             root_path=getattr(settings, "FORCE_SCRIPT_NAME", None) or "",
             websocket_handshake_timeout=self.websocket_handshake_timeout,
         )
