@@ -44,6 +44,7 @@ __all__ = [
     "make_layer",
     "name_that_thing",
     "settings",
+    "with_routing",
 ]
 
 
@@ -103,7 +104,7 @@ class ChannelLayerManager(ChannelLayers):
                 f"CHANNEL_LAYERS[{name!r}] has no TEST_CONFIG; give it the options of the backend for tests, as in "
                 "CONFIG"
             )
-        return _wrapped(name, config, conf.make_backend(name, config, "TEST_CONFIG"))
+        return with_routing(name, config, conf.make_backend(name, config, "TEST_CONFIG"))
 
 
 def make_layer(alias: str) -> ChannelLayerWrapper | None:
@@ -118,11 +119,12 @@ def _layer_of_settings(alias: str) -> ChannelLayerWrapper | None:
     config = conf.layer_config(alias)
     if config is None:
         return None
-    shared = conf.shares_with_channels(config)
-    return _wrapped(alias, config, _layer_of_channels(alias, config) if shared else conf.make_backend(alias, config))
+    make = _layer_of_channels if conf.shares_with_channels(config) else conf.make_backend
+    return with_routing(alias, config, make(alias, config))
 
 
-def _wrapped(alias: str, config: Mapping[str, Any], backend: conf.Backend) -> ChannelLayerWrapper:
+def with_routing(alias: str, config: Mapping[str, Any], backend: conf.Backend) -> ChannelLayerWrapper:
+    """``backend`` with the routing that the settings name for ``alias``, if any."""
     routing = conf.routing_of(alias, config)
     return ChannelLayerWrapper(backend.sync, alias, () if routing is None else routing, build_application)
 

@@ -204,9 +204,11 @@ def reads_channels() -> bool:
 
 def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
     """Whether a value is a list of texts or, True and False aside, a number above 0, as ``kinds`` want it."""
-    if not isinstance(value, kinds) or isinstance(value, bool):
+    if not isinstance(value, kinds):
         return False
-    return all(isinstance(item, str) for item in value) if list in kinds else value > 0
+    if isinstance(value, (list, tuple)):
+        return all(isinstance(item, str) for item in value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
 def serve_with(**options: Any) -> None:

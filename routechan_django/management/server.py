@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import quote
 
 from routechan.asgi.lifespan import ASGIApplication
 from routechan.asgi.translation import Scope
@@ -159,7 +160,9 @@ def _below(root_path: str, application: ASGIApplication) -> ASGIApplication:
 
 def _who(scope: Scope) -> dict[str, Any]:
     host, port = scope.get("client") or ("unknown", 0)
-    return {"path": scope["path"], "method": scope.get("method", ""), "client": f"{host}:{port}"}
+    # As it was sent: decoded it could hold new lines, and whatever else a terminal obeys.
+    path = quote(scope["path"], safe="/!$&'()*+,;=:@~")
+    return {"path": path, "method": scope.get("method", ""), "client": f"{host}:{port}"}
 
 
 def _address(endpoint: str) -> tuple[str, int]:

@@ -53,8 +53,7 @@ def _with_routing(alias: str, layer: BaseChannelLayer) -> ChannelLayerWrapper:
         raise InvalidChannelLayerError(
             f"CHANNEL_LAYERS has no alias {alias!r} to test with; it has {', '.join(conf.layer_aliases()) or 'none'}"
         )
-    routing = conf.routing_of(alias, config)
-    return ChannelLayerWrapper(layer.sync, alias, () if routing is None else routing, asgi.build_application)
+    return asgi.with_routing(alias, config, layer)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ..asgi import ChannelLayerManager
 from ..staticfiles import StaticFilesConsumer
 from ..worker import Worker, WorkerGroup
 from .layers import live_layers
-from .servers import DaphneProcess, ProcessSetup, WorkerProcess
+from .servers import DaphneProcess, ProcessSetup, WorkerProcess, runs_in_workers
 
 __all__ = [
     "ChannelLayerManager",
@@ -29,7 +29,8 @@ __all__ = [
 
 
 class ChannelLiveServerTestCase(TransactionTestCase):
-    """Each test has a server of its own, on a thread: Django for HTTP, the routing's consumers for sockets.
+    """Each test has a server of its own, on a thread: Django for HTTP, the routing's consumers for sockets; with
+    ``"CONSUMERS": "workers"`` a worker on another.
 
     ``host`` is where it listens, on a port the system chooses; ``serve_static`` has it serve the files of the
     staticfiles app. ``worker_threads`` is how many plain consumers run side by side, and how many plain generators
@@ -59,14 +60,13 @@ class ChannelLiveServerTestCase(TransactionTestCase):
         # The server is there before ``setUp``, overridden or not, and until all cleanups have run.
         with ExitStack() as stack:
             stack.enter_context(modify_settings(ALLOWED_HOSTS={"append": self.host}))
-            layers = stack.enter_context(live_layers())
+            layer = stack.enter_context(live_layers())[DEFAULT_CHANNEL_LAYER]
             self._server = stack.enter_context(
                 self.ProtocolServerProcess(
-                    layers[DEFAULT_CHANNEL_LAYER],
-                    self.host,
-                    threads=self.worker_threads,
-                    serve_static=self.serve_static,
+                    layer, self.host, threads=self.worker_threads, serve_static=self.serve_static
                 )
             )
+            if runs_in_workers(layer):
+                stack.enter_context(self.WorkerProcess(layer, threads=self.worker_threads))
             self.addCleanup(stack.pop_all().close)
         super()._callSetUp()  # type: ignore[misc]

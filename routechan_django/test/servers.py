@@ -22,8 +22,9 @@ from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 
-from routechan.app import inline_application
+from routechan.app import inline_application, relay_application
 from routechan.asgi import Application
+from routechan.worker.process import WorkerProcess as Worker
 
 from .. import conf
 from ..asgi import dispatcher
@@ -141,30 +142,44 @@ class DaphneProcess(ProcessSetup):
 
     def _application(self) -> Application:
         layer = self._layer
-        if (conf.layer_config(layer.alias) or {}).get("CONSUMERS") == conf.WORKERS:  # then WorkerProcess has work
-            raise ImproperlyConfigured(
-                f"CHANNEL_LAYERS[{layer.alias!r}]['CONSUMERS'] is {conf.WORKERS!r}, and this version has no worker "
-                f"processes yet; write {conf.INLINE!r}"
-            )
-        layer.router.check_default()
         options = conf.server_options()
-        return inline_application(
-            dispatcher(layer),
-            layer,
-            http=_http_application(self._serve_static),
-            options=dataclasses.replace(options, allowed_origins=[*(options.allowed_origins or ()), self._host]),
-            threads=self._threads,
-        )
+        options = dataclasses.replace(options, allowed_origins=[*(options.allowed_origins or ()), self._host])
+        http = _http_application(self._serve_static)
+        if runs_in_workers(layer):
+            return relay_application(layer.layer, http, options=options)
+        layer.router.check_default()
+        return inline_application(dispatcher(layer), layer, http=http, options=options, threads=self._threads)
 
 
 class WorkerProcess(ProcessSetup):
-    """Consumers beside the server, for ``"CONSUMERS": "workers"``, which this version does not have yet."""
+    """Runs the consumers of ``layer`` beside the server, for ``"CONSUMERS": "workers"``."""
+
+    def __init__(self, layer: ChannelLayerWrapper, *, threads: int) -> None:
+        super().__init__()
+        self._layer = layer
+        self._threads = threads
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self) -> None:
-        raise ImproperlyConfigured("this version runs consumers in the server; there is no worker process to start")
+        asyncio.run(self._work())
+
+    async def _work(self) -> None:
+        layer = self._layer
+        layer.router.check_default()
+        self._worker = Worker(
+            dispatcher(layer), layer, layer.router.channels, threads=self._threads, drain=GRACE, ready=self.ready
+        )
+        self._loop = asyncio.get_running_loop()
+        await self._worker.run()
 
     def stop(self) -> None:
-        pass
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._worker.stop)
+
+
+def runs_in_workers(layer: ChannelLayerWrapper) -> bool:
+    """Whether the settings leave the consumers of ``layer`` to workers."""
+    return (conf.layer_config(layer.alias) or {}).get("CONSUMERS") == conf.WORKERS
 
 
 async def _in_database_thread(function: Callable[[], None]) -> None:

@@ -10,10 +10,9 @@ from django.contrib.auth import get_user_model
 from django.test import SimpleTestCase, override_settings
 
 from routechan import Channel, Message, include, route
-from routechan.exceptions import InvalidChannelLayerError, RoutingError, UnknownChannelLayer
+from routechan.exceptions import RoutingError, UnknownChannelLayer
 from routechan.layers import InMemoryChannelLayer, channel_layers
 from routechan.layers.waiting import refuse_on_loop
-from routechan_django import asgi
 from routechan_django.layer import ChannelLayerWrapper
 from routechan_django.test import (
     ChannelTestCase,
@@ -318,26 +317,6 @@ def test_a_class_that_is_no_test_case() -> None:
 
 
 # TEST_CONFIG
-
-
-@override_settings(CHANNEL_LAYERS=TWO_LAYERS)
-def test_config_instance() -> None:
-    """LM-06 (test_asgi config_instance): the options of TEST_CONFIG reach a new layer, which is not kept."""
-    made = asgi.channel_layers.make_test_backend("default")
-    assert made.expiry == 100500
-    assert made.layer.expiry == 100500  # type: ignore[attr-defined]
-    assert made.routing == ROUTING
-    assert asgi.channel_layers.make_test_backend("default") is not made
-    assert channel_layers["default"] is not made
-    assert channel_layers["default"].expiry == 60
-
-
-@override_settings(CHANNEL_LAYERS=TWO_LAYERS)
-@pytest.mark.parametrize("alias", ["other", "unknown"])
-def test_config_error(alias: str) -> None:
-    """LM-06 (test_asgi config_error): without TEST_CONFIG, or the alias: ``InvalidChannelLayerError``."""
-    with pytest.raises(InvalidChannelLayerError, match=rf"CHANNEL_LAYERS\['{alias}'\] has no TEST_CONFIG"):
-        asgi.channel_layers.make_test_backend(alias)
 
 
 @override_settings(CHANNEL_LAYERS=TWO_LAYERS)

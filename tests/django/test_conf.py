@@ -214,8 +214,13 @@ def test_every_server_setting() -> None:
     [
         ({"HANDSHAKE_TIMOUT": 1}, r"unknown key 'HANDSHAKE_TIMOUT' \(did you mean 'HANDSHAKE_TIMEOUT'\?\)"),
         ({"SOCKET_CAPACITY": "many"}, r"ROUTECHAN\['SOCKET_CAPACITY'\] is 'many'; expected int"),
-        ({"ALLOWED_ORIGINS": "example.com"}, r"\['ALLOWED_ORIGINS'\] is 'example.com'; expected list or tuple"),
+        ({"SOCKET_CAPACITY": True}, r"ROUTECHAN\['SOCKET_CAPACITY'\] is True; expected int"),
+        ({"BODY_LIMIT": -1}, r"ROUTECHAN\['BODY_LIMIT'\] is -1; expected int above 0"),
+        ({"HTTP_TIMEOUT": 0}, r"ROUTECHAN\['HTTP_TIMEOUT'\] is 0; expected int or float above 0"),
+        ({"ALLOWED_ORIGINS": "example.com"}, r"\['ALLOWED_ORIGINS'\] is 'example.com'; expected list or tuple of str"),
+        ({"ALLOWED_ORIGINS": [None]}, r"\['ALLOWED_ORIGINS'\] is \[None\]; expected list or tuple of str"),
         ({"THREADS": 0}, r"\['THREADS'\] is 0; expected an int of at least 1"),
+        ({"THREADS": True}, r"\['THREADS'\] is True; expected an int of at least 1"),
         (["THREADS"], r"ROUTECHAN is a dict of settings"),
     ],
 )

@@ -74,9 +74,13 @@ def test_make_backend() -> None:
 
 
 def test_make_test_backend() -> None:
-    """LM-06, ST-05, test_asgi config_instance: the options of TEST_CONFIG reach the layer itself."""
+    """LM-06, ST-05, test_asgi config_instance: the options of TEST_CONFIG reach a new layer, which is not kept."""
     with configured(CONFIG={"expiry": 7}, TEST_CONFIG={"expiry": 100500}):
-        assert channel_layers.make_test_backend("default").channel_layer.expiry == 100500
+        made = channel_layers.make_test_backend("default")
+        assert (made.channel_layer.expiry, made.expiry, made.alias, made.routing) == (100500, 100500, "default", [])
+        assert channel_layers.make_test_backend("default") is not made
+        assert channel_layers["default"] is not made
+        assert channel_layers["default"].expiry != 100500
 
 
 @pytest.mark.parametrize("alias", ["default", "other"])

@@ -273,14 +273,14 @@ async def test_actions_of_a_server(layer: ChannelLayerWrapper) -> None:
     assert 0 <= details["time_taken"] < 10
     async with WebSocket(served, "/async/") as client:
         await client.accepted()
-    async with WebSocket(served, "/nowhere/") as client:
+    async with WebSocket(served, "/no\n\x1bwhere/") as client:
         assert (await client.event())["type"] == "websocket.close"
     assert [(action, details["path"]) for _, action, details in told] == [
         ("connecting", "/async/"),
         ("connected", "/async/"),
         ("disconnected", "/async/"),
-        ("connecting", "/nowhere/"),
-        ("rejected", "/nowhere/"),
+        ("connecting", "/no%0A%1Bwhere/"),
+        ("rejected", "/no%0A%1Bwhere/"),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import uuid
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from django.contrib.auth.models import User
 
-from routechan import Message, route_class
+from routechan import ConsumeLater, Message, route_class
 from routechan.exceptions import SendNotAvailableOnDemultiplexer
 from routechan_django.generic.websockets import (
     JsonWebsocketConsumer,
@@ -368,3 +369,69 @@ def test_plain_decorator_around_an_async_consumer(client_of: Clients) -> None:
     client.send_and_consume("websocket.connect")
     client.send_and_consume("websocket.receive", text=frame("d"))
     assert replies(client) == [frame("d", event="coroutine")] * 2
+
+
+class Busy:
+    """Consumers of every kind that ask for another try once. Lifetime: test."""
+
+    def __init__(self) -> None:
+        self.texts: list[Any] = []
+
+    def plain(self, message: Message, multiplexer: Any) -> None:
+        self.texts.append(message["text"])
+        if len(self.texts) == 1:
+            raise ConsumeLater
+
+    async def coroutine(self, message: Message, multiplexer: Any) -> None:
+        self.plain(message, multiplexer)
+
+    def stream(self, message: Message, multiplexer: Any) -> Any:
+        self.plain(message, multiplexer)
+        yield {}
+
+    async def async_stream(self, message: Message, multiplexer: Any) -> Any:
+        self.plain(message, multiplexer)
+        yield {}
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine", "stream", "async_stream"])
+def test_another_try(client_of: Clients, kind: str) -> None:
+    """GN-30: a frame whose consumer raised ``ConsumeLater`` comes again as the frame it was."""
+    busy = Busy()
+
+    class Later(WebsocketDemultiplexer):
+        consumers: ClassVar = {"s": getattr(busy, kind)}
+
+    client = client_of([route_class(Later)])
+    client.send_and_consume("websocket.receive", text=frame("s", a=1))
+    client.consume("websocket.receive")
+    assert busy.texts == ['{"a": 1}', '{"a": 1}']
+
+
+def test_an_error_of_one_of_several(client_of: Clients) -> None:
+    """GN-27: consumers after one that raises are not run, and none is left to be awaited."""
+    ran = []
+
+    async def broken(message: Message, **kwargs: Any) -> None:
+        raise LookupError("on purpose")
+
+    async def after(message: Message, **kwargs: Any) -> None:
+        ran.append(message)
+
+    class Two(WebsocketDemultiplexer):
+        consumers: ClassVar = {"a": decorated(broken), "b": decorated(after)}
+
+    client = client_of([route_class(Two)])
+    with pytest.raises(LookupError, match="on purpose"):
+        client.send_and_consume("websocket.connect")
+    assert ran == []
+
+
+def decorated(consumer: Any) -> Any:
+    """A decorator of somebody's, for plain functions."""
+
+    @functools.wraps(consumer)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        return consumer(*args, **kwargs)
+
+    return called

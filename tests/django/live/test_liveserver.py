@@ -10,7 +10,6 @@ from contextlib import ExitStack
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, connections
 from django.test import override_settings
 from websockets.exceptions import InvalidStatus
@@ -21,7 +20,7 @@ from routechan.layers import channel_layers
 from routechan_django.signals import consumer_finished, consumer_started
 from routechan_django.test import ChannelLiveServerTestCase
 from routechan_django.test.databases import SharedDatabases
-from routechan_django.test.servers import DaphneProcess, ProcessSetup, WorkerProcess
+from routechan_django.test.servers import DaphneProcess, ProcessSetup
 
 from . import site
 
@@ -107,6 +106,16 @@ class LiveServerTests(LiveTestCase):
     def test_static_files(self) -> None:
         """TC-35, TC-39: the files of the staticfiles app are served, although DEBUG is off."""
         assert "WebSocketBridge" in self.get("/static/channels/js/websocketbridge.js")
+
+
+WORKERS = {"CHANNEL_LAYERS": {"default": {**SITE["CHANNEL_LAYERS"]["default"], "CONSUMERS": "workers"}}}  # type: ignore[index]
+
+
+@override_settings(**{**SITE, **WORKERS})
+class WorkersTests(LiveServerTests):
+    """The same, with the consumers in a worker beside the server (TC-35, TC-39)."""
+
+    worker_threads = 4
 
 
 @override_settings(**SITE)
@@ -212,18 +221,6 @@ def test_a_server_that_cannot_start_fails_the_test() -> None:
     assert channel_layers["default"] is before
 
 
-@override_settings(
-    **{**SITE, "CHANNEL_LAYERS": {"default": {"BACKEND": BACKEND, "CONSUMERS": "workers", "ROUTING": []}}}
-)
-def test_workers_are_refused_as_long_as_there_are_none() -> None:
-    """TC-36: a setting this version cannot keep is refused, not ignored."""
-
-    class Case(LiveTestCase):
-        def runTest(self) -> None: ...
-
-    assert "has no worker processes yet; write 'inline'" in run(Case).errors[0][1]
-
-
 def test_a_server_that_exits_is_an_error_of_its_own() -> None:
     """TC-41: ``SystemExit`` on the server's thread, as uvicorn gives, does not end the test run."""
 
@@ -234,10 +231,4 @@ def test_a_server_that_exits_is_an_error_of_its_own() -> None:
         def stop(self) -> None: ...
 
     with pytest.raises(RuntimeError, match="Exits could not start, see the log"), Exits():
-        pass
-
-
-def test_there_is_no_worker_process_yet() -> None:
-    """TC-35: the name is there; starting one is refused with the reason."""
-    with pytest.raises(ImproperlyConfigured, match="runs consumers in the server"), WorkerProcess():
         pass
