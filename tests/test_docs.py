@@ -31,6 +31,7 @@ from routechan.layers.statistics import COUNTED  # noqa: E402
 from routechan_django import checks, conf  # noqa: E402
 from routechan_django.asgi import make_layer  # noqa: E402
 
+from .django.alias import inventory  # noqa: E402
 from .redis_servers import SingleServer, shared, until  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -237,3 +238,11 @@ def test_scripts_are_documented() -> None:
     for script in ("scripts/demo", "scripts/test"):
         assert script in text
         assert os.access(ROOT / script, os.X_OK)
+
+
+@pytest.mark.parametrize(("module", "names"), inventory.PUBLIC.items(), ids=inventory.PUBLIC)
+def test_the_reference_has_every_name_of_1x(module: str, names: str) -> None:
+    """Section 13 of the consumer API: whoever looks one up finds what it is here."""
+    reference = "\n".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.rst"))
+    for name in names.split():
+        assert re.search(rf"\b{name}\b", reference), f"{module}.{name}"
