@@ -1,21 +1,33 @@
-"""Samples of layers, the goals they are held to, and the tables of both."""
+"""Samples of several kinds of work, the goals they are held to, and the tables of both."""
 
 from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from load import OTHER_ALLOWED
+from calm import OTHER_ALLOWED, Taken
 from results import Goal
+from tables import doubtful, heading, number, page, rst_table
 
 BUSY = "the machine was busy"
 
 
+class Sample(Taken, Protocol):
+    """One window of work; a dataclass."""
+
+    @property
+    def rate(self) -> float: ...
+
+
 @dataclass(frozen=True)
 class LayerSample:
-    """One window. ``redis_us`` is Redis' own time per group send, ``lost`` what did not arrive within the patience."""
+    """One window of a layer.
+
+    ``redis_us`` is Redis' own time per group send, ``lost`` what did not arrive within the patience.
+    """
 
     rate: float
     redis_cpu: float
@@ -39,17 +51,17 @@ class Measure:
     title: str
     unit: str
     axis: str | None = None
-    samples: dict[str, dict[int, list[LayerSample]]] = field(default_factory=dict)
+    samples: dict[str, dict[int, list[Any]]] = field(default_factory=dict)
     failed: dict[str, dict[int, str]] = field(default_factory=dict)
     discarded: int = 0
 
-    def add(self, variant: str, point: int, sample: LayerSample) -> None:
+    def add(self, variant: str, point: int, sample: Sample) -> None:
         self.samples.setdefault(variant, {}).setdefault(point, []).append(sample)
 
     def fail(self, variant: str, point: int, why: str) -> None:
         self.failed.setdefault(variant, {})[point] = why
 
-    def of(self, variant: str, point: int) -> list[LayerSample]:
+    def of(self, variant: str, point: int) -> list[Any]:
         """Nothing where it failed in any round."""
         if point in self.failed.get(variant, {}):
             return []
@@ -91,16 +103,18 @@ class Ratio:
         return {"title": self.title, "ratio": ratio, "singles": singles, "goal": bound, "verdict": verdict}
 
 
-def document(measures: list[Measure], ratios: list[Ratio], facts: dict[str, str]) -> str:
+def document(
+    title: str,
+    measures: Sequence[Measure],
+    ratios: Sequence[Ratio],
+    facts: dict[str, str],
+    table: Callable[[Measure], str],
+) -> str:
     """The whole result as RST."""
-    listed = "\n".join(f":{name}: {value}" for name, value in facts.items())
-    parts = [_title("Channel layers on Redis", "="), listed, _title("Goals", "-"), _ratios(ratios)]
+    parts = [heading("Goals"), _ratios(ratios)]
     for measure in measures:
-        parts += [_title(measure.title, "-"), _table(measure)]
-    doubts = [remark for measure in measures for remark in remarks(measure)]
-    if doubts:
-        parts.append("Doubtful:\n\n" + "\n".join(f"- {remark}" for remark in doubts))
-    return "\n\n".join(parts) + "\n"
+        parts += [heading(measure.title), table(measure)]
+    return page(title, facts, *parts, *doubtful([remark for measure in measures for remark in remarks(measure)]))
 
 
 def remarks(measure: Measure) -> list[str]:
@@ -118,11 +132,11 @@ def remarks(measure: Measure) -> list[str]:
                 found.append(f"{where}: other processes used the CPUs in {disturbed} of {len(samples)} samples")
             rates = [sample.rate for sample in samples]
             if rates and max(rates) - min(rates) > 0.3 * statistics.median(rates):
-                found.append(f"{where}: single rounds range from {_number(min(rates))} to {_number(max(rates))}")
+                found.append(f"{where}: single rounds range from {number(min(rates))} to {number(max(rates))}")
     return found
 
 
-def as_json(measures: list[Measure], ratios: list[Ratio], facts: dict[str, str]) -> str:
+def as_json(measures: Sequence[Measure], ratios: Sequence[Ratio], facts: dict[str, str]) -> str:
     """Every sample, to compare runs with."""
     found: dict[str, Any] = {"facts": facts, "goals": [ratio.facts() for ratio in ratios], "measures": {}}
     for measure in measures:
@@ -139,7 +153,7 @@ def as_json(measures: list[Measure], ratios: list[Ratio], facts: dict[str, str])
     return json.dumps(found, indent=1) + "\n"
 
 
-def _ratios(ratios: list[Ratio]) -> str:
+def _ratios(ratios: Sequence[Ratio]) -> str:
     rows = [["compared", "ratio", "of single rounds", "goal"]]
     for ratio in ratios:
         facts = ratio.facts()
@@ -149,7 +163,8 @@ def _ratios(ratios: list[Ratio]) -> str:
     return rst_table(rows)
 
 
-def _table(measure: Measure) -> str:
+def layer_table(measure: Measure) -> str:
+    """The medians of ``LayerSample``."""
     header = ["layer", measure.unit, "connections", "CPU: processes", "CPU: Redis"]
     timed = any(sample.commands for points in measure.samples.values() for each in points.values() for sample in each)
     if measure.axis:
@@ -162,32 +177,16 @@ def _table(measure: Measure) -> str:
             samples = measure.of(variant, point)
             if not samples:
                 continue
-            row = [variant, _number(measure.median(variant, point))]
+            row = [variant, number(measure.median(variant, point))]
             if measure.axis:
                 row.insert(1, f"{point:,}")
             row += [f"{measure.median(variant, point, 'connections'):.0f}"]
             row += [f"{measure.median(variant, point, value):.0%}" for value in ("worker_cpu", "redis_cpu")]
             if timed:
-                row += [_number(measure.median(variant, point, "redis_us")), f"{sum(each.lost for each in samples):,}"]
+                row += [number(measure.median(variant, point, "redis_us")), f"{sum(each.lost for each in samples):,}"]
             rows.append(row)
     return rst_table(rows)
 
 
-def rst_table(rows: list[list[str]]) -> str:
-    """Cells must not be empty in the first column: that would join a row to the one above."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    rule = "  ".join("=" * width for width in widths)
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([rule, lines[0], rule, *lines[1:], rule])
-
-
-def _title(text: str, line: str) -> str:
-    return f"{text}\n{line * len(text)}"
-
-
 def _where(measure: Measure, variant: str, point: int) -> str:
     return f"{measure.name}, {variant}" + (f", {point:,} {measure.axis}" if measure.axis else "")
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -23,6 +23,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.management import call_command
 from django.db.backends.utils import CursorWrapper
+from tables import page, rst_table
 
 from routechan import Message, route
 from routechan.delivery import flush_sync
@@ -164,7 +165,7 @@ Samples = dict[str, dict[str, list[tuple[float, float]]]]
 
 
 def table(samples: Samples) -> str:
-    lines = [("consumer", "sessions in", "events/s", "microseconds more", "queries/event")]
+    lines = [["consumer", "sessions in", "events/s", "microseconds more", "queries/event"]]
     for kind in KINDS:
         for engine in ENGINES:
             found = samples[f"{kind} {engine}"]
@@ -172,11 +173,8 @@ def table(samples: Samples) -> str:
             for name, taken in found.items():
                 rate = statistics.median(rate for rate, _ in taken)
                 more = (1 / rate - 1 / plain) * 1e6
-                lines.append((f"{kind}, {name}", engine, f"{rate:,.0f}", f"{more:,.0f}", f"{taken[0][1]:g}"))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    rule = "  ".join("=" * width for width in widths)
-    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([rule, rows[0], rule, *rows[1:], rule, ""])
+                lines.append([f"{kind}, {name}", engine, f"{rate:,.0f}", f"{more:,.0f}", f"{taken[0][1]:g}"])
+    return rst_table(lines)
 
 
 def arguments() -> argparse.Namespace:
@@ -209,9 +207,7 @@ def main() -> None:
         "sample": f"{options.rounds} of {options.seconds:g} s",
         "command": "python benchmarks/decorators.py",
     }
-    title = "Session decorators"
-    text = "\n".join([title, "=" * len(title), "", *(f":{key}: {value}" for key, value in facts.items()), "", ""])
-    text += table(samples)
+    text = page("Session decorators", facts, table(samples))
     print(text)
     out = options.out or (None if options.quick else HERE / "results")
     if out is not None:

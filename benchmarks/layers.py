@@ -14,14 +14,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import asgi_redis_venv
+import channels1_venv
 import curves
 import machine
-from comparison import LayerSample, Measure, Ratio, as_json, document
+from calm import undisturbed
+from comparison import LayerSample, Measure, Ratio, as_json, document, layer_table
+from file_limit import raise_file_limit
 from processes import HERE, Meter, Worker, WorkerError
 from redis_server import RedisServer, RedisServerError
 from results import Goal
-from sockets import raise_file_limit, wait_for_calm
 
 OURS, CORE, PUBSUB, ASGI_REDIS = "routechan", "core", "pubsub", "asgi_redis"
 LAYERS = (OURS, CORE, PUBSUB)
@@ -61,7 +62,7 @@ def main() -> int:
         "command": f"python benchmarks/layers.py {shlex.join(sys.argv[1:])}".strip(),
     }
     ratios = list(goals({measure.name: measure for measure in done}))
-    text = document(done, ratios, facts)
+    text = document("Channel layers on Redis", done, ratios, facts, layer_table)
     print(f"\n{text}")
     write(done, ratios, facts, text, options)
     return 0
@@ -112,9 +113,9 @@ class Bench:
         python: Path | None = None
         variants = [OURS]
         try:
-            python, self.facts["asgi_redis"] = asgi_redis_venv.prepare(HERE.parent / ".venvs" / "asgi_redis")
+            python, self.facts["asgi_redis"] = channels1_venv.prepare()
             variants.append(ASGI_REDIS)
-        except asgi_redis_venv.Missing as error:
+        except channels1_venv.Missing as error:
             self.facts["asgi_redis"] = f"missing, {error}"
             measure.fail(ASGI_REDIS, 0, str(error))
         self._rounds(measure, [(variant, 0) for variant in variants], self._one_at_a_time(python))
@@ -155,15 +156,19 @@ class Bench:
         sample: Callable[[str, int], LayerSample],
     ) -> LayerSample:
         """A sample; one that other processes disturbed is taken again, ``--retakes`` times at most."""
-        for left in range(self.options.retakes, -1, -1):
-            wait_for_calm(machine.cpus(), self.options.patience)
+
+        def take() -> LayerSample:
             self.server.empty()
-            taken = sample(variant, point)
-            again = taken.disturbed and left > 0
-            tell(measure, number, variant, point, taken, again)
-            if not again:
-                break
-            measure.discarded += 1
+            return sample(variant, point)
+
+        taken, discarded = undisturbed(
+            take,
+            lambda each, again: tell(measure, number, variant, point, each, again),
+            cpus=machine.cpus(),
+            patience=self.options.patience,
+            retakes=self.options.retakes,
+        )
+        measure.discarded += discarded
         return taken
 
     def _in_flight(self, loop: str) -> Callable[[str, int], LayerSample]:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import machine
 import picows
+from calm import OTHER_ALLOWED
 from server import Server
 
 PAYLOAD = b"hello, this is a message of 48 bytes: 0123456789"
 TEXT = picows.WSMsgType.TEXT
 AT_ONCE = 50
-OTHER_ALLOWED = 0.08
 
 
 class LoadError(Exception):

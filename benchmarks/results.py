@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from load import Sample
+from tables import doubtful, heading, page, rst_table
 
 BARE = "bare"
 CLIENT_ALLOWED = 0.9
@@ -109,7 +110,7 @@ def table(benchmark: Benchmark) -> str:
         rows.append(cells)
     rounds = len(benchmark.samples[BARE])
     title = f"{benchmark.title}, {rounds} {'round' if rounds == 1 else 'rounds'}"
-    return f"{title}\n{'-' * len(title)}\n\n{_rst([header, *rows])}\n"
+    return f"{heading(title)}\n\n{rst_table([header, *rows])}"
 
 
 def remarks(benchmark: Benchmark) -> list[str]:
@@ -130,13 +131,8 @@ def remarks(benchmark: Benchmark) -> list[str]:
 
 def document(benchmarks: list[Benchmark], facts: dict[str, str]) -> str:
     """The whole result as RST."""
-    title = "Sockets against a bare ASGI app"
-    listed = "\n".join(f":{name}: {value}" for name, value in facts.items())
     doubts = [remark for benchmark in benchmarks for remark in remarks(benchmark)]
-    parts = [f"{title}\n{'=' * len(title)}", listed, *(table(benchmark) for benchmark in benchmarks)]
-    if doubts:
-        parts.append("Doubtful:\n\n" + "\n".join(f"- {remark}" for remark in doubts))
-    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+    return page("Sockets against a bare ASGI app", facts, *map(table, benchmarks), *doubtful(doubts))
 
 
 def as_json(benchmarks: list[Benchmark], facts: dict[str, str]) -> str:
@@ -151,14 +147,6 @@ def as_json(benchmarks: list[Benchmark], facts: dict[str, str]) -> str:
             "samples": {name: [asdict(sample) for sample in each] for name, each in benchmark.samples.items()},
         }
     return json.dumps(found, indent=2) + "\n"
-
-
-def _rst(rows: list[list[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    rule = "  ".join("=" * width for width in widths)
-    # An empty first cell would join a row to the one above; a variant's name is never empty.
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([rule, lines[0], rule, *lines[1:], rule])
 
 
 def _doubt_of_bare(rows: list[Row]) -> str | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import machine
 import picows
 from server import HERE, Server, ServerError
+from tables import page, rst_table
 
 TEXT = picows.WSMsgType.TEXT
 STAMP = 20
@@ -96,20 +97,21 @@ async def sample(variant: str, slow: bool, options: argparse.Namespace, cpu: int
 
 
 def table(samples: dict[str, dict[str, list[float]]]) -> str:
-    lines = [
-        "=======  ===================  ================  ============  =================  =====================",
-        "variant  p99 without it (ms)  p99 with it (ms)  ratio         of single rounds   goal",
-        "=======  ===================  ================  ============  =================  =====================",
-    ]
+    rows = [["variant", "p99 without it (ms)", "p99 with it (ms)", "ratio", "of single rounds", "goal"]]
     for variant, taken in samples.items():
         ratios = [with_it / without for with_it, without in zip(taken["with"], taken["without"], strict=True)]
         ratio = statistics.median(taken["with"]) / statistics.median(taken["without"])
-        lines.append(
-            f"{variant:<7}  {statistics.median(taken['without']):<19.2f}  {statistics.median(taken['with']):<16.2f}  "
-            f"{ratio:<12.2f}  {f'{min(ratios):.2f} to {max(ratios):.2f}':<17}  "
-            f"at most {GOAL}: {'met' if ratio <= GOAL else 'MISSED'}"
+        rows.append(
+            [
+                variant,
+                f"{statistics.median(taken['without']):.2f}",
+                f"{statistics.median(taken['with']):.2f}",
+                f"{ratio:.2f}",
+                f"{min(ratios):.2f} to {max(ratios):.2f}",
+                f"at most {GOAL}: {'met' if ratio <= GOAL else 'MISSED'}",
+            ]
         )
-    return "\n".join([*lines, lines[0], ""])
+    return rst_table(rows)
 
 
 def arguments() -> argparse.Namespace:
@@ -144,9 +146,7 @@ def main() -> None:
         f"{options.rate:g} messages/s of {options.size} bytes",
         "command": "python benchmarks/slow_reader.py",
     }
-    title = "One client that never reads"
-    text = "\n".join([title, "=" * len(title), "", *(f":{key}: {value}" for key, value in facts.items()), "", ""])
-    text += table(samples)
+    text = page("One client that never reads", facts, table(samples))
     print(text)
     options.out.mkdir(exist_ok=True)
     (options.out / "slow_reader.rst").write_text(text)

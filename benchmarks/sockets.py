@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import resource
 import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import load
 import machine
 import uvloop
+from calm import undisturbed
 from chart import draw
+from file_limit import raise_file_limit
 from results import BARE, Benchmark, Goal, as_json, document
 from server import COMMAND, HERE, Server, ServerError
 
@@ -87,28 +89,22 @@ def run(name: str, options: argparse.Namespace, server_cpu: int | None, used: li
         variants["channels4"] = CHANNELS4
     for number in range(options.rounds):
         for variant, (app, path) in variants.items():
-            for left in range(options.retakes, -1, -1):
+
+            def take(app: str = app, path: str = path) -> load.Sample:
                 gc.collect()
-                wait_for_calm(used, options.patience)
                 with Server(app, cpu=server_cpu) as server:
-                    sample = measure(server, path)
-                again = sample.disturbed and left > 0
-                tell(name, number + 1, variant, benchmark, sample, again)
-                if not again:
-                    break
-                benchmark.discarded += 1
+                    return measure(server, path)
+
+            sample, discarded = undisturbed(
+                take,
+                partial(tell, name, number + 1, variant, benchmark),
+                cpus=used,
+                patience=options.patience,
+                retakes=options.retakes,
+            )
+            benchmark.discarded += discarded
             benchmark.add(variant, sample)
     return benchmark
-
-
-def wait_for_calm(cpus: list[int], patience: float) -> None:
-    """Return when other processes leave the CPUs alone, or after ``patience`` seconds."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        before, since = machine.busy_seconds(cpus), time.monotonic()
-        time.sleep(0.5)
-        if (machine.busy_seconds(cpus) - before) / (time.monotonic() - since) <= load.OTHER_ALLOWED:
-            return
 
 
 def tell(name: str, number: int, variant: str, benchmark: Benchmark, sample: load.Sample, again: bool) -> None:
@@ -159,15 +155,6 @@ def pin() -> tuple[int | None, list[int]]:
         return None, usable
     os.sched_setaffinity(0, {usable[1]})
     return usable[0], usable[:2]
-
-
-def raise_file_limit(needed: int) -> None:
-    """Let this process and the servers it starts hold that many sockets."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        sys.exit(f"{needed} open files are needed, the limit here is {hard}: raise it, or use fewer sockets")
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def arguments() -> argparse.Namespace:

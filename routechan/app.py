@@ -15,6 +15,9 @@ from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
 from .relay import EVENT_TIMEOUT, RelayConsumers
 from .routing import Router, default_routes
 
+#: Where a server that relays says how it is.
+HEALTH_PATH = "/healthz"
+
 
 def application(
     routing: Any,
@@ -64,7 +67,9 @@ def relay_application(
     """An ASGI 3 callable that holds the connections and leaves all consumers to workers on the same layer.
 
     Requests go to ``http``, or with ``relay_http`` to the workers. ``event_timeout`` is the seconds an event may take.
+    Without ``options``, ``/healthz`` says how the server is.
     """
+    options = ServerOptions(health_path=HEALTH_PATH) if options is None else options
     return Application(
         RelayConsumers(layer, http=relay_http, event_timeout=event_timeout), layer, http=http, options=options
     )

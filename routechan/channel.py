@@ -20,6 +20,9 @@ from .layers.base import BaseChannelLayer, SyncChannelLayer, check_delay
 from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
 from .layers.waiting import refuse_on_loop, running_loop
 from .names import as_text
+from .observe import tracing
+from .observe.counters import counters
+from .observe.failures import about
 from .outbox import open_outbox
 
 logger = logging.getLogger("routechan")
@@ -59,25 +62,30 @@ class _Target(ABC):
         if delay is not NOW:
             check_delay(delay)
         outbox = None if immediately else open_outbox()
-        if outbox is None:
-            if running_loop() is None:
-                self._send_now(content, delay)
-            else:
-                self._send_unawaited(content, delay)
+        sender: Any = _Sending(self, delay) if delay or tracing.on() else self
+        if outbox is not None:
+            outbox.entries.append((sender, content))
+            return
+        counters.sent += 1
+        if running_loop() is not None:
+            self._send_unawaited(sender, content)
+        elif sender is self:
+            self._send_now(content, NOW)
         else:
-            outbox.entries.append((_Later(self, delay) if delay else self, content))
+            sender.send(content)
 
     async def asend(self, content: Content, immediately: bool = False, delay: float = NOW) -> None:
         """``send`` for async code."""
         check_content(content)
         if delay is not NOW:
             check_delay(delay)
-        target = _Later(self, delay) if delay else self
+        sender: Any = _Sending(self, delay) if delay or tracing.on() else self
         outbox = None if immediately else open_outbox()
         if outbox is not None:
-            outbox.add(target, content)
+            outbox.add(sender, content)
             return
-        pending = target.post(content)
+        counters.sent += 1
+        pending = sender.post(content)
         if pending is not None:
             await pending
 
@@ -91,9 +99,9 @@ class _Target(ABC):
             return asyncio.to_thread(self._send_now, content, delay)
         return self._post(layer, content, delay)
 
-    def _send_unawaited(self, content: Content, delay: float) -> None:
+    def _send_unawaited(self, sender: Any, content: Content) -> None:
         """On the event loop a send is started and not waited for; what becomes of it is for the log."""
-        pending = self._start(content, delay)
+        pending = sender.post(content)
         if pending is not None:
             task = asyncio.ensure_future(pending)
             _unawaited.add(task)
@@ -113,22 +121,41 @@ class _Target(ABC):
     def _post(self, layer: BaseChannelLayer, content: Content, delay: float) -> Awaitable[None] | None: ...
 
 
-class _Later:
-    """What an outbox holds for a send with a delay, which counts from when the consumer has ended."""
+class _Sending:
+    """What an outbox holds for a send with a delay, which counts from when the consumer has ended, or in a trace."""
 
-    __slots__ = ("_delay", "_target", "channel_layer", "name")
+    __slots__ = ("_delay", "_target", "_trace", "channel_layer", "name")
 
     def __init__(self, target: _Target, delay: float) -> None:
         self.name = target.name
         self.channel_layer = target.channel_layer
         self._target = target
         self._delay = delay
+        self._trace = tracing.here() if tracing.on() else None
 
     def send(self, content: Content, immediately: bool = False) -> None:
-        self._target._send_now(content, self._delay)
+        if self._trace is None:
+            self._target._send_now(content, self._delay)
+        else:
+            with self._span(content) as carrying:
+                self._target._send_now(carrying, self._delay)
 
     def post(self, content: Content) -> Awaitable[None] | None:
-        return self._target._start(content, self._delay)
+        if self._trace is None:
+            return self._post(content)
+        span = self._span(content)
+        try:
+            pending = self._post(span.content)
+        except Exception as error:
+            span.end(error)
+            raise
+        return span.end_after(pending)
+
+    def _post(self, content: Content) -> Awaitable[None] | None:
+        return self._target._start(content, self._delay) if self._delay else self._target.post(content)
+
+    def _span(self, content: Content) -> tracing.Sending:
+        return tracing.Sending(self.name, content, group=isinstance(self._target, Group), parent=self._trace)
 
 
 class Channel(_Target):
@@ -218,7 +245,10 @@ class Group(_Target):
 def _sent(name: str, task: asyncio.Future[None]) -> None:
     _unawaited.discard(task)
     if not task.cancelled() and task.exception() is not None:
-        logger.error("A message to %s could not be delivered and is lost: %s", name, task.exception())
+        counters.lost += 1
+        logger.error(
+            "A message to %s could not be delivered and is lost: %s", name, task.exception(), extra=about(name)
+        )
 
 
 def _name_of(channel: Channel | str) -> str:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+from .channel import Channel
 from .channel_reader import ChannelReader
 from .delivery import flush
 from .encoding import Content
@@ -19,11 +22,18 @@ from .handover import settled
 from .layers.base import SyncChannelLayer
 from .line import Line
 from .message import Message
+from .observe.counters import counters
+from .observe.failures import about
+from .observe.watched import watched
 from .relaying import Mark, mark_of, notes_channel, settled_note, take_mark
+from .run import Run
 from .running import Running
 from .runtime import Runtime
 
 logger = logging.getLogger("routechan")
+
+#: How many messages may be consumed at a time on channels whose consumers are all async, and so need no threads.
+ASYNC_LIMIT = 1000
 
 #: Seconds between looks whether the servers of running streams are still there.
 SERVERS_LOOKED_AT_EVERY = 5.0
@@ -32,21 +42,29 @@ SERVERS_LOOKED_AT_EVERY = 5.0
 class ChannelConsumers:
     """Lifetime: from ``start`` to ``stop``, on one event loop.
 
-    At most ``limit`` messages are taken and not yet consumed.
+    At most ``limit`` messages are taken and not yet consumed; of channels that async consumers alone could take
+    messages of, ``ASYNC_LIMIT``.
     """
 
     def __init__(self, runtime: Runtime, layer: SyncChannelLayer, *, limit: int) -> None:
         self._runtime = runtime
         self._layer = layer
-        self._reader = ChannelReader(layer.layer, self._consume, limit=limit, taken=self._taken)
+        self._reader = ChannelReader(layer.layer, self._consume, taken=self._taken)
+        self._limit = limit
         self._loop = asyncio.get_running_loop()
-        self._running = Running(layer)
+        self._running = Running(layer, layer.layer.held)
+        self.taken_at: float | None = None  # when the last message was taken, in the seconds of ``time.monotonic``
         self._streams: dict[str, Line] = {}  # connection -> what streams to it
         self._notes: str | None = None  # where servers tell that a connection is over
         self._watching: asyncio.Task[None] | None = None
+        self._forget: Callable[[], None] | None = None
 
     def start(self, channels: Iterable[str]) -> None:
-        self._reader.start(channels)
+        self._forget = watched.add(self._layer.layer, channels)
+        needs_threads = self._runtime.dispatcher.router.needs_threads
+        on_threads = {channel for channel in channels if needs_threads(channel)}
+        self._reader.start(on_threads, limit=self._limit)
+        self._reader.start(set(channels) - on_threads, limit=ASYNC_LIMIT)
 
     async def stop(self, within: float | None = None) -> int:
         """Take no more messages, and wait for what is running, ``within`` seconds at most; how many did not end.
@@ -55,6 +73,8 @@ class ChannelConsumers:
         """
         self._end_streams(tuple(self._streams))
         late = await self._reader.stop(within)
+        if self._forget is not None:
+            self._forget()
         self._running.stop()
         if self._watching is not None:
             self._watching.cancel()
@@ -67,6 +87,10 @@ class ChannelConsumers:
     def running(self) -> int:
         """How many messages were taken whose consumers have not ended."""
         return self._reader.running
+
+    def running_on(self) -> Counter[str]:
+        """Channel -> how many of its messages are being consumed. From any thread."""
+        return self._reader.running_on()
 
     async def _consume(self, channel: str, content: Content) -> None:
         mark = take_mark(content)
@@ -91,24 +115,36 @@ class ChannelConsumers:
             await settled(flush(run))
 
     async def _consume_event(self, channel: str, content: Content, mark: Mark) -> None:
+        if self._layer.layer.now() > mark.until:
+            logger.warning(
+                "An event on %s of %r is not run: its server has given it up, after waiting for a worker",
+                channel,
+                content.get("path"),
+                extra=about(channel, content),
+            )
+            return
         connection = str(content.get("reply_channel"))
         if self._runtime.dispatcher.refuses(Message(content, channel, self._layer)):
             await self._tell(connection, {"close": True})
             await self._tell(mark.notes, settled_note(mark.number, None))
             return
-        line = Line(self._runtime, _RemoteOutlet(self._layer, connection))
+        settling = _Settling(self._layer, mark)
+        line = Line(self._runtime, _RemoteOutlet(self._layer, connection), settling.flush)
         await settled(line.handle(channel, content))
         await line.idle()
-        streams_at = self._keep_streams(connection, line) if line.streams else None
-        await self._tell(mark.notes, settled_note(mark.number, streams_at))
+        if not settling.told:
+            streams_at = self._keep_streams(connection, line) if line.streams else None
+            await self._tell(mark.notes, settled_note(mark.number, streams_at))
 
     async def _tell(self, notes: str, note: Content) -> None:
         try:
             await settled(self._layer.layer.post(notes, note))
         except (ChannelFull, ChannelLayerUnavailable) as error:  # it finds out by itself, a little later
-            logger.warning("A server could not be told of what was run for it: %s", error)
+            logger.warning("A server could not be told of what was run for it: %s", error, extra=about(notes))
 
     def _taken(self, channel: str, content: Content) -> None:
+        self.taken_at = time.monotonic()
+        self._running.start()
         mark = mark_of(content)
         if mark is not None:
             self._running.add(mark)
@@ -146,6 +182,30 @@ class ChannelConsumers:
             except ChannelLayerUnavailable:
                 continue
             self._end_streams(gone)
+
+
+class _Settling:
+    """Has the note that an event is settled leave with what its consumer sent. Lifetime: event.
+
+    Behind it, and together with it: the server that waits for the note sends the connection's next event when it
+    has come, and a round trip of its own would be one more for each event. What finds its channel full, and is tried
+    again, comes after the note.
+    """
+
+    __slots__ = ("_layer", "_mark", "told")
+
+    def __init__(self, layer: SyncChannelLayer, mark: Mark) -> None:
+        self._layer = layer
+        self._mark = mark
+        self.told = False
+
+    def flush(self, run: Run) -> Awaitable[None] | None:
+        """Deliver the outbox; with the note if the run has ended, is not repeated, and does not go on as a stream."""
+        if run.closed and not run.later and not self.told:
+            self.told = True
+            counters.sent -= 1  # a note is none of the messages that are counted
+            run.add(Channel(self._mark.notes, channel_layer=self._layer), settled_note(self._mark.number, None))
+        return flush(run)
 
 
 class _RemoteOutlet:

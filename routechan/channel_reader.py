@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
 
 from .encoding import Content
 from .layers.base import BaseChannelLayer
+from .observe.failures import about
 
 logger = logging.getLogger("routechan")
 
@@ -21,32 +23,44 @@ STOP_TIME = 10.0
 Consume = Callable[[str, Content], Awaitable[None]]
 Taken = Callable[[str, Content], object]
 
-
-#: How many wait for messages at a time, each for any of the channels.
+#: How many wait for messages of one set of channels at a time, each for any of them.
 READERS = 32
 
 
-class ChannelReader:
-    """Lifetime: from ``start`` to ``stop``, on one event loop.
+class _Message(NamedTuple):
+    """One that was taken, and where it holds a place."""
 
-    At most ``limit`` messages are taken and not yet consumed: what cannot be consumed now is left to other processes.
+    channel: str
+    content: Content
+    room: asyncio.Semaphore
+
+
+class ChannelReader:
+    """Lifetime: from the first ``start`` to ``stop``, on one event loop.
+
     Messages with the same reply channel are consumed one after another, in the order they were sent; others run side
     by side. ``taken`` is called with each as soon as it is taken.
     """
 
-    def __init__(self, layer: BaseChannelLayer, consume: Consume, *, limit: int, taken: Taken | None = None) -> None:
+    def __init__(self, layer: BaseChannelLayer, consume: Consume, *, taken: Taken | None = None) -> None:
         self._layer = layer
         self._consume = consume
-        self._limit = limit
         self._taken = taken
         self._readers: list[asyncio.Task[None]] = []
+        self._channels: list[str] = []
         self._running: set[asyncio.Task[None]] = set()
-        self._behind: dict[str, deque[tuple[str, Content]]] = {}
+        self._behind: dict[str, deque[_Message]] = {}
 
-    def start(self, channels: Iterable[str]) -> None:
+    def start(self, channels: Iterable[str], *, limit: int) -> None:
+        """Read ``channels``; may be called for several sets of channels, each with a limit of its own.
+
+        At most ``limit`` of their messages are taken and not yet consumed: what cannot be consumed now is left to
+        other processes.
+        """
         names = sorted(channels)
-        self._room = asyncio.Semaphore(self._limit)  # each waiting reader holds one place
-        self._readers = [asyncio.create_task(self._read(names)) for _ in range(min(self._limit, READERS)) if names]
+        self._channels += names
+        room = asyncio.Semaphore(limit)  # each waiting reader holds one place
+        self._readers += [asyncio.create_task(self._read(names, room)) for _ in range(min(limit, READERS)) if names]
 
     async def stop(self, within: float | None = None) -> int:
         """Take no more messages, and wait for those that are being consumed, ``within`` seconds at most.
@@ -59,6 +73,8 @@ class ChannelReader:
         if self._readers:
             await asyncio.wait(self._readers)
         self._readers = []
+        for channel, content in await self._layer.withdraw(self._channels):  # these were taken, too late to be left
+            self._take(_Message(channel, content, asyncio.Semaphore()))
         late: set[asyncio.Task[None]] = set()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=within)
@@ -71,66 +87,71 @@ class ChannelReader:
         """How many messages were taken and not yet consumed."""
         return len(self._running) + sum(map(len, self._behind.values()))
 
+    def running_on(self) -> Counter[str]:
+        """Channel -> how many of its messages are being consumed. From any thread."""
+        return Counter(task.get_name() for task in tuple(self._running))
+
     async def _cancel(self, late: set[asyncio.Task[None]], within: float) -> None:
-        lost = sum(map(len, self._behind.values()))
+        lost = [message for behind in self._behind.values() for message in behind]
         for behind in self._behind.values():
             behind.clear()
         logger.warning(
-            "%d consumers did not end within %g s and are cancelled; %d messages behind them are lost",
+            "%d consumers did not end within %g s and are cancelled; %d messages behind them are lost; they ran on %s",
             len(late),
             within,
-            lost,
+            len(lost),
+            ", ".join(sorted(self.running_on())),
         )
+        for channel, content, _ in lost:
+            logger.error("A message on %s is lost", channel, extra=about(channel, content))
         for task in late:
             task.cancel()
         await asyncio.wait(late)
 
-    async def _read(self, channels: list[str]) -> None:
+    async def _read(self, channels: list[str], room: asyncio.Semaphore) -> None:
         while True:
-            await self._room.acquire()
+            await room.acquire()
             try:
                 channel, content = await self._layer.receive_any(channels)
             except asyncio.CancelledError:
                 raise
             except Exception:  # whatever the layer's trouble is, the channels are read again after it
                 logger.exception("Reading the channels %s failed; trying again", ", ".join(channels))
-                self._room.release()
+                room.release()
                 await asyncio.sleep(FAULT_DELAY)
                 continue
-            self._take(channel, content)
+            self._take(_Message(channel, content, room))
 
-    def _take(self, channel: str, content: Content) -> None:
+    def _take(self, message: _Message) -> None:
+        channel, content, _ = message
         if self._taken is not None:
             self._taken(channel, content)
         reply_channel = content.get("reply_channel")
         if isinstance(reply_channel, str):
             behind = self._behind.get(reply_channel)
             if behind is not None:
-                behind.append((channel, content))
+                behind.append(message)
                 return
             self._behind[reply_channel] = deque()
-        task = asyncio.create_task(self._run(channel, content))
+        task = asyncio.create_task(self._run(message), name=channel)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _run(self, channel: str, content: Content) -> None:
+    async def _run(self, message: _Message) -> None:
+        channel, content, room = message
         reply_channel = content.get("reply_channel")
         behind = self._behind.get(reply_channel) if isinstance(reply_channel, str) else None
         try:
             while True:
                 try:
                     await self._consume(channel, content)
-                except (
-                    Exception,
-                    SystemExit,
-                    asyncio.CancelledError,
-                ):  # one message's trouble; those behind it come next
-                    logger.exception("Consuming a message on %s failed", channel)
+                except (Exception, SystemExit, asyncio.CancelledError):  # one message's trouble; those behind it come
+                    logger.exception("Consuming a message on %s failed", channel, extra=about(channel, content))
                 finally:
-                    self._room.release()
+                    room.release()
                 if not behind:
                     return
-                channel, content = behind.popleft()
+                channel, content, room = behind.popleft()
         finally:
             if isinstance(reply_channel, str):
                 self._behind.pop(reply_channel, None)

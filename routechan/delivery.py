@@ -9,13 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from .encoding import Content
 from .exceptions import ChannelFull
+from .observe.counters import counters
 from .outbox import Outbox, Sender
 
 logger = logging.getLogger("routechan")
+
+#: What delivers the outbox of a consumer's run: ``flush``, or something around it.
+Flush = Callable[[Any], "Awaitable[None] | None"]
 
 _Started = tuple[Sender, Content, "asyncio.Future[None]"]
 
@@ -30,6 +35,7 @@ def flush(outbox: Outbox) -> Awaitable[None] | None:
     if not entries:
         return None
     outbox.entries = []
+    counters.sent += len(entries)
     started: list[_Started] = []
     for index, (sender, content) in enumerate(entries):
         try:
@@ -94,12 +100,15 @@ def flush_sync(outbox: Outbox) -> None:
 
 def _undelivered(outbox: Outbox, sender: Sender, content: Content, error: Exception) -> None:
     """A send that cannot be delivered costs itself only; in 1.x it took the rest and the worker along (OB-01)."""
+    counters.lost += 1
+    name = getattr(sender, "name", None)
     logger.error(
         "%s: a message to %s could not be delivered and is lost: %s; it was %.100r",
         outbox,
-        getattr(sender, "name", sender),
+        name or sender,
         error,
         content,
+        extra={**outbox.about(), "channel": name},
     )
 
 

@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from . import outbox
-from .delivery import flush
-from .describe import name_that_thing
+from .delivery import Flush, flush
 from .exceptions import (
     ChannelSocketException,
     ConsumeLater,
@@ -23,30 +22,16 @@ from .exceptions import (
 from .handover import SOCKET_CHANNELS
 from .kinds import Consumer, goes_on
 from .message import Message
-from .outbox import Outbox
+from .observe import tracing
+from .observe.counters import counters
+from .observe.failures import about_message
 from .routing import Router
+from .run import Run
 
 logger = logging.getLogger("routechan")
 
 #: How often ``ConsumeLater`` puts one message back before it is dropped (WK-21).
 MESSAGE_RETRIES = 10
-
-
-class Run(Outbox):
-    """One try to run a consumer on a message, and the outbox of what it sends. Lifetime: message."""
-
-    __slots__ = ("consumer", "kwargs", "later", "message")
-
-    def __init__(self, message: Message, consumer: Consumer, kwargs: dict[str, Any]) -> None:
-        self.entries = []
-        self.closed = False
-        self.message = message
-        self.consumer = consumer
-        self.kwargs = kwargs
-        self.later = False  # the consumer asked for another try
-
-    def __str__(self) -> str:
-        return f"{name_that_thing(self.consumer)} on {self.message.channel_name}"
 
 
 class Dispatcher:
@@ -75,24 +60,32 @@ class Dispatcher:
 
     def match(self, message: Message) -> Run | None:
         """The consumer's run, or None, logged, where no route takes the message (RT-36)."""
+        counters.received[message.channel_name] += 1
         try:
             run = self.find(message)
         except Exception:  # a custom route object may raise anything; it costs this message only
-            logger.exception("Routing a message on %s failed; it is dropped", message.channel_name)
+            counters.unrouted += 1
+            logger.exception(
+                "Routing a message on %s failed; it is dropped", message.channel_name, extra=about_message(message)
+            )
             return None
         if run is None:
-            logger.error("No route takes a message on %s; it is dropped", message.channel_name)
+            counters.unrouted += 1
+            logger.error(
+                "No route takes a message on %s; it is dropped", message.channel_name, extra=about_message(message)
+            )
         return run
 
     def find(self, message: Message) -> Run | None:
         """The consumer's run, or None where no route takes the message; raises what a custom route does."""
+        carried = tracing.take(message.content) if tracing.CARRIED in message.content else None
         matched = self.router.match(message)
         if matched is None:
             return None
         if "__retries__" in message.content and message.content["__retries__"] == self.retries:
             message.__dict__["__doomed__"] = True  # the last try (WK-10)
         consumer, kwargs = matched
-        return Run(message, consumer, kwargs)
+        return Run(message, consumer, kwargs, carried)
 
     def refuses(self, message: Message) -> bool:
         """Whether this is the connect of a socket that no route could ever serve (RT-32); it is logged.
@@ -105,6 +98,7 @@ class Dispatcher:
             "WebSocket %r is refused: no route for %s matches this path",
             message.content.get("path"),
             ", ".join(SOCKET_CHANNELS),
+            extra=about_message(message),
         )
         return True
 
@@ -117,13 +111,16 @@ class Dispatcher:
         """
         token = outbox.current.set(run)
         error: BaseException | None = None
+        work = None
+        run.begin()
         try:
             try:
                 if self._started is not None:
                     self._started()
                 result = run.consumer(run.message, **run.kwargs)
                 if result is not None and goes_on(result):
-                    return result
+                    work = result
+                    return work
             except BaseException as raised:  # SystemExit too: nothing a consumer does ends its worker (WK-20)
                 error = raised
             if error is not None or self._finished is not None:
@@ -131,6 +128,7 @@ class Dispatcher:
             run.closed = True
         finally:
             outbox.current.reset(token)
+            run.end() if work is None else run.leave()
         return None
 
     async def acall(
@@ -138,6 +136,7 @@ class Dispatcher:
         run: Run,
         coroutine: Coroutine[Any, Any, Any] | None = None,
         later: Callable[[Run], Awaitable[None]] | None = None,
+        flush: Flush = flush,
     ) -> None:
         """Run an async consumer here, settle it and flush; ``coroutine`` if it was called already.
 
@@ -145,6 +144,7 @@ class Dispatcher:
         """
         token = outbox.current.set(run)
         error: BaseException | None = None
+        run.begin()
         try:
             try:
                 if coroutine is None:
@@ -163,6 +163,7 @@ class Dispatcher:
             run.closed = True
         finally:
             outbox.current.reset(token)
+            run.end()
         pending = flush(run)
         if pending is not None:
             await pending
@@ -176,6 +177,7 @@ class Dispatcher:
         """
         token = outbox.current.set(run)
         error: BaseException | None = None
+        run.begin()
         try:
             try:
                 if generator is None:
@@ -195,11 +197,13 @@ class Dispatcher:
             run.closed = True
         finally:
             outbox.current.reset(token)
+            run.end()
 
     async def aiterate(self, run: Run, generator: Any, emit: Callable[[], Awaitable[bool]]) -> None:
         """``iterate`` for an async generator; cancelling it ends it too."""
         token = outbox.current.set(run)
         error: BaseException | None = None
+        run.begin()
         try:
             try:
                 if generator is None:
@@ -223,6 +227,7 @@ class Dispatcher:
             run.closed = True
         finally:
             outbox.current.reset(token)
+            run.end()
 
     def _yielded(self, run: Run, item: Any) -> None:
         reply_channel = run.message.reply_channel
@@ -267,12 +272,13 @@ class Dispatcher:
             self._report(run, error)
 
     def _report(self, run: Run, error: BaseException) -> None:
-        logger.error("Error in consumer %s", run, exc_info=error)
+        run.failed(error)
+        logger.error("Error in consumer %s", run, exc_info=error, extra=run.about())
         if self._failed is not None:
             try:
                 self._failed(run.message, run.consumer, error)
             except (Exception, SystemExit):
-                logger.exception("Error while reporting that %s failed", run)
+                logger.exception("Error while reporting that %s failed", run, extra=run.about())
 
     def refuse(self, run: Run, error: Exception) -> None:
         """The consumer could not be started: as if it had raised ``error``."""
@@ -285,8 +291,16 @@ class Dispatcher:
         tried = content.get("__retries__", 0)
         content["__retries__"] = tried + 1 if isinstance(tried, int) else 1
         if content["__retries__"] <= self.retries:
+            if run.carried is not None:
+                content[tracing.CARRIED] = run.carried
             return True
-        logger.warning("%s asked for another try %d times; the message is dropped: %.100r", run, self.retries, content)
+        logger.warning(
+            "%s asked for another try %d times; the message is dropped: %.100r",
+            run,
+            self.retries,
+            content,
+            extra=run.about(),
+        )
         return False
 
 

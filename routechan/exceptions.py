@@ -12,6 +12,7 @@
     ├── ChannelFull                           a channel holds as much as its capacity allows
     ├── MessageTooLarge                       content beyond what a layer carries
     ├── ChannelLayerUnavailable (ConnectionError)  the server of a layer did not answer
+    ├── MissingExtra (ImportError)            an optional library that is not installed
     └── raised by consumers
         ├── ConsumeLater                      put this message back, try again
         ├── DenyConnection                    refuse the handshake
@@ -94,6 +95,14 @@ class MessageTooLarge(RoutechanError, _MessageTooLarge):  # type: ignore[misc]
 
 class ChannelLayerUnavailable(RoutechanError, ConnectionError):
     """The server of a channel layer did not answer in time; the text says whether a message may have been sent."""
+
+
+class MissingExtra(RoutechanError, ImportError):
+    """What was asked for needs a library that comes with an extra of this package."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what}; install it with: pip install 'routechan[{extra}]'")
+        self.extra = extra
 
 
 class ConsumeLater(RoutechanError):

@@ -14,6 +14,9 @@ from .encoding import Content
 #: The channels a socket's events go to.
 SOCKET_CHANNELS = ("websocket.connect", "websocket.receive", "websocket.disconnect")
 
+#: The channels a request's events go to.
+HTTP_CHANNELS = ("http.request", "http.disconnect")
+
 
 class Outlet(Protocol):
     """Where a connection's replies leave."""

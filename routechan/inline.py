@@ -18,6 +18,7 @@ from .handover import Outlet
 from .layers.base import SyncChannelLayer
 from .line import Line
 from .message import Message
+from .observe.failures import about
 from .runtime import Runtime
 
 logger = logging.getLogger("routechan")
@@ -56,7 +57,9 @@ class InlineConsumers:
         try:
             return self.dispatcher.router.match(Message(content, channel, self.layer)) is not None
         except Exception:  # a custom route object may raise anything
-            logger.exception("Routing a message on %s failed; no consumer takes it", channel)
+            logger.exception(
+                "Routing a message on %s failed; no consumer takes it", channel, extra=about(channel, content)
+            )
             return False
 
     def line(self, outlet: Outlet) -> Line:

@@ -20,6 +20,11 @@ class Kind(Enum):
     STREAM = "stream"  # a generator: iterated on a thread of its own
     ASYNC_STREAM = "async stream"  # an async generator: iterated by a task of its own
 
+    @property
+    def is_async(self) -> bool:
+        """Whether it needs no thread."""
+        return self in (Kind.ASYNC, Kind.ASYNC_STREAM)
+
 
 def kind_of(consumer: Consumer) -> Kind:
     """How to run a consumer; decided once for each."""

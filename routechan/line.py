@@ -7,13 +7,13 @@ from collections.abc import Awaitable
 from typing import Any
 
 from .channel import Channel
-from .delivery import flush
-from .dispatch import Run
+from .delivery import Flush, flush
 from .encoding import Content
 from .handover import Outlet, settled
 from .kinds import Kind, kind_of, kind_of_work
 from .layers.base import SyncChannelLayer
 from .message import Message
+from .run import Run
 from .runtime import Runtime
 from .stream import Stream
 
@@ -51,14 +51,18 @@ class _OwnReplyChannel(Channel):
 
 
 class Line:
-    """One connection's events, one at a time. Lifetime: connection."""
+    """One connection's events, one at a time. Lifetime: connection.
 
-    __slots__ = ("_dispatcher", "_idle", "_outlet", "_reply_channel", "_running", "_runtime", "_streams")
+    ``flush`` delivers what each run of a consumer has sent; streams deliver theirs themselves.
+    """
 
-    def __init__(self, runtime: Runtime, outlet: Outlet | None) -> None:
+    __slots__ = ("_dispatcher", "_flush", "_idle", "_outlet", "_reply_channel", "_running", "_runtime", "_streams")
+
+    def __init__(self, runtime: Runtime, outlet: Outlet | None, flush: Flush = flush) -> None:
         self._runtime = runtime
         self._dispatcher = runtime.dispatcher
         self._outlet = outlet  # None for a message that came over the layer: its replies go over it too
+        self._flush = flush
         self._reply_channel = None if outlet is None else _OwnReplyChannel(outlet, runtime.layer)
         self._running = False
         self._idle: asyncio.Future[None] | None = None
@@ -82,7 +86,7 @@ class Line:
             runtime.threads.submit(self._dispatcher.call, run, self._called)
             return None
         if kind is Kind.ASYNC:
-            return self._dispatcher.acall(run, later=self._repeat)
+            return self._dispatcher.acall(run, later=self._repeat, flush=self._flush)
         return self.perform(run)
 
     async def _handle_after(self, channel: str, content: Content) -> None:
@@ -108,7 +112,7 @@ class Line:
 
     def _called(self, run: Run, result: Any) -> None:
         """On the loop, after a plain consumer: flush, and go on at once where nothing is to be waited for."""
-        pending = flush(run)
+        pending = self._flush(run)
         if pending is None and result is None and not run.later:
             self._settled()
         else:
@@ -159,9 +163,9 @@ class Line:
             result = await called
             if result is not None:
                 await self._go_on(run, result)
-            await settled(flush(run))
+            await settled(self._flush(run))
         elif kind is Kind.ASYNC:
-            await self._dispatcher.acall(run)
+            await self._dispatcher.acall(run, flush=self._flush)
         else:
             self._start_stream(run, None, kind)
 
@@ -169,7 +173,7 @@ class Line:
         """A plain callable returned a coroutine or a generator: it was a wrapper around a consumer of that kind."""
         kind = kind_of_work(result)
         if kind is Kind.ASYNC:
-            await self._dispatcher.acall(run, result)
+            await self._dispatcher.acall(run, result, flush=self._flush)
         else:
             self._start_stream(run, result, kind)
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
 from .encoding import Content
+from .observe.failures import about
 
 
 class Sender(Protocol):
@@ -41,6 +42,10 @@ class Outbox:
         entries = self.entries
         self.entries = []
         return entries
+
+    def about(self) -> dict[str, Any]:
+        """What log records of its failures carry."""
+        return about()
 
 
 #: The outbox of the running consumer, None outside of one.

@@ -13,8 +13,12 @@ from collections.abc import Awaitable, Iterable, Sequence
 
 from .encoding import Content
 from .exceptions import ChannelFull, ChannelLayerUnavailable
-from .handover import Outlet, settled
+from .handover import HTTP_CHANNELS, SOCKET_CHANNELS, Outlet, settled
 from .layers.base import BaseChannelLayer
+from .observe import tracing
+from .observe.counters import counters
+from .observe.failures import about
+from .observe.watched import watched
 from .relaying import SAID_EVERY, Mark, closed_note, marked, notes_channel
 
 logger = logging.getLogger("routechan")
@@ -22,13 +26,16 @@ logger = logging.getLogger("routechan")
 #: Seconds that an event may take, with its wait for a worker, before its connection goes on without it.
 EVENT_TIMEOUT = 60.0
 
-#: Seconds that a full channel holds up a connection before that is closed, and between attempts.
+#: Seconds that a channel stays full before the connections it holds up are closed, and between attempts.
 FULL_PATIENCE = 10.0
-FULL_INTERVAL = 0.1
+FULL_INTERVAL = 0.02
 
 #: Seconds without a word about an event after which it may be lost, and for which that has to hold.
 SILENCE = 3 * SAID_EVERY
 SUSPICION = 2 * SAID_EVERY
+
+#: Seconds between looks for lost events.
+LOOKED_AT_EVERY = 0.1
 
 #: What a connection is told whose events find no room: WebSocket close code 1013 ("try again later"), HTTP 503.
 TOO_BUSY: dict[str, Content] = {
@@ -50,6 +57,16 @@ class _Relayed:
         self.suspected: float | None = None
 
 
+class _Room:
+    """A channel that events go to. Lifetime: that of the relay."""
+
+    __slots__ = ("line", "sent_at")
+
+    def __init__(self) -> None:
+        self.line = asyncio.Lock()  # who waits for room
+        self.sent_at = 0.0  # when there was room last
+
+
 class RelayConsumers:
     """Hands the events of one server process to workers. Lifetime: from ``start`` to ``stop``, on one event loop.
 
@@ -59,9 +76,11 @@ class RelayConsumers:
     def __init__(self, layer: BaseChannelLayer, *, http: bool = False, event_timeout: float = EVENT_TIMEOUT) -> None:
         self.layer = layer
         self.event_timeout = event_timeout
+        self._http = http
         self._prefixes = ("websocket.", "http.") if http else ("websocket.",)
         self._number = 0
         self._relayed: dict[int, _Relayed] = {}
+        self._rooms: dict[str, _Room] = {}
         self._taken: dict[str, int] = {}  # channel -> the highest number known to be taken off it
 
     async def start(self) -> None:
@@ -70,11 +89,13 @@ class RelayConsumers:
         self._streams: dict[int, str] = {}
         self._telling: set[asyncio.Task[None]] = set()
         self.layer.attach(self._notes, self._note)
+        self._forget = watched.add(self.layer, SOCKET_CHANNELS + (HTTP_CHANNELS if self._http else ()))
         self._watching = self._loop.create_task(self._watch())
 
     async def stop(self) -> None:
         self._watching.cancel()
         await asyncio.wait([self._watching, *self._telling])
+        self._forget()
         try:
             await settled(self.layer.detach(self._notes))
         except ChannelLayerUnavailable as error:
@@ -100,46 +121,78 @@ class RelayConsumers:
         number = self._number
         event = _Relayed(number, channel, self._loop.create_future(), self._loop.time())
         self._relayed[number] = event
+        counters.events_relayed += 1
         try:
-            if await self._send(event, marked(content, Mark(self._notes, number)), outlet):
+            if await self._send(event, _traced(channel, content), outlet):
                 await self._outcome(event, content)
         finally:
             del self._relayed[number]
+            counters.events_over += 1
         return self._streams.pop(number, None)
 
     async def _send(self, event: _Relayed, content: Content, outlet: Outlet) -> bool:
-        gives_up = self._loop.time() + (FULL_PATIENCE if not outlet.closed else self.event_timeout)
-        while True:
-            try:
-                await settled(self.layer.post(event.channel, content))
-            except ChannelFull as error:
-                if self._loop.time() > gives_up:
-                    logger.error("%s; an event of %s is lost, and its connection told so", error, outlet.name)
-                    await settled(outlet.deliver(TOO_BUSY[event.channel.partition(".")[0]]))
-                    return False
-                await asyncio.sleep(FULL_INTERVAL)  # the connection is not read meanwhile
-                continue
-            except ChannelLayerUnavailable as error:  # it may have been sent: time will tell
-                logger.warning("An event on %s may be lost: %s", event.channel, error)
-            event.heard = self._loop.time()
+        """Whether the event is on its way; False, logged and told, where its channel stays full.
+
+        Events that find it full wait in line, and their connections are not read meanwhile: so it is not by chance
+        who gets the room that there is, and as long as there is some for anybody, nobody is refused.
+        """
+        began = self._loop.time()
+        room = self._rooms.get(event.channel)
+        if room is None:
+            room = self._rooms[event.channel] = _Room()
+        if not room.line.locked() and await self._post(event, content, room) is None:
             return True
+        patience = FULL_PATIENCE if not outlet.closed else self.event_timeout
+        async with room.line:
+            while True:
+                full = await self._post(event, content, room)
+                if full is None:
+                    return True
+                if self._loop.time() - max(began, room.sent_at) > patience:
+                    break
+                await asyncio.sleep(FULL_INTERVAL)
+        counters.events_refused += 1
+        logger.error(
+            "%s; an event of %s is lost, and its connection told so",
+            full,
+            outlet.name,
+            extra=about(event.channel, content),
+        )
+        await settled(outlet.deliver(TOO_BUSY[event.channel.partition(".")[0]]))
+        return False
+
+    async def _post(self, event: _Relayed, content: Content, room: _Room) -> ChannelFull | None:
+        mark = Mark(self._notes, event.number, self.layer.now() + self.event_timeout)
+        try:
+            await settled(self.layer.post(event.channel, marked(content, mark)))
+        except ChannelFull as full:
+            return full
+        except ChannelLayerUnavailable as error:
+            # If it was lost, that is logged when it is known.
+            logger.info("Whether an event on %s was sent is not known: %s", event.channel, error)
+        event.heard = room.sent_at = self._loop.time()
+        return None
 
     async def _outcome(self, event: _Relayed, content: Content) -> None:
         try:
             done = await asyncio.wait_for(event.outcome, self.event_timeout)
         except asyncio.TimeoutError:
+            counters.events_late += 1
             logger.error(
                 "The event on %s of %r was not settled within %g s; its connection goes on without it",
                 event.channel,
                 content.get("path"),
                 self.event_timeout,
+                extra=about(event.channel, content),
             )
             return
         if not done:
+            counters.events_lost += 1
             logger.error(
                 "The event on %s of %r is lost with the worker that took it; its connection goes on",
                 event.channel,
                 content.get("path"),
+                extra=about(event.channel, content),
             )
 
     # Notes
@@ -185,7 +238,7 @@ class RelayConsumers:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(SAID_EVERY)
+            await asyncio.sleep(LOOKED_AT_EVERY)
             try:
                 await self._look_for_losses()
             except ChannelLayerUnavailable:
@@ -211,6 +264,14 @@ class RelayConsumers:
             event.suspected = now
         elif now - event.suspected > SUSPICION:
             event.outcome.set_result(False)
+
+
+def _traced(channel: str, content: Content) -> Content:
+    """``content`` with the trace of the connection's task, if there is one."""
+    if not tracing.on():
+        return content
+    with tracing.Sending(channel, content) as carrying:
+        return carrying
 
 
 class RelayLine:

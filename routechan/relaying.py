@@ -27,10 +27,14 @@ SAID_EVERY = 0.25
 
 
 class Mark(NamedTuple):
-    """``notes`` is the channel of the server that takes notes, ``number`` counts its events."""
+    """``notes`` is the channel of the server that takes notes, ``number`` counts its events.
+
+    ``until`` is when the server gives the event up, on the layer's clock: run later, it would overtake the next one.
+    """
 
     notes: str
     number: int
+    until: float
 
 
 def marked(content: Content, mark: Mark) -> Content:
@@ -41,7 +45,13 @@ def marked(content: Content, mark: Mark) -> Content:
 def mark_of(content: Content) -> Mark | None:
     """None for a message that no server waits for."""
     found = content.get(MARK) if isinstance(content, dict) else None
-    if isinstance(found, list) and len(found) == 2 and isinstance(found[0], str) and isinstance(found[1], int):
+    if (
+        isinstance(found, list)
+        and len(found) == 3
+        and isinstance(found[0], str)
+        and isinstance(found[1], int)
+        and isinstance(found[2], float)
+    ):
         return Mark(*found)
     return None
 

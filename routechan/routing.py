@@ -13,7 +13,7 @@ from .describe import name_that_thing
 from .dotted import import_dotted
 from .encoding import Content
 from .exceptions import InvalidName, RoutingError
-from .kinds import Consumer
+from .kinds import Consumer, kind_of
 from .message import Message
 from .names import as_text, check_channel_name
 from .patterns import Patterns, compile_pattern, match_pattern, named_groups_only
@@ -186,6 +186,13 @@ class Router:
         """Whether a route (the defaults aside) could ever take a message on ``channels``."""
         return any(self.root.could_match(channel, known) for channel in channels)
 
+    def needs_threads(self, channel: str) -> bool:
+        """Whether a consumer that is no ``async def`` could take a message on ``channel``.
+
+        Believed of an entry of the user's own making, which says only when asked for a message.
+        """
+        return any(_needs_threads(entry, channel) for entry in self._by_channel.get(channel, ()))
+
     @classmethod
     def resolve_routing(cls, routing: Any) -> list[RouteLike]:
         return resolve_routing(routing)
@@ -214,13 +221,22 @@ def null_consumer(*args: Any, **kwargs: Any) -> None:
     """Does nothing: the default for the other events of a socket."""
 
 
+async def aconnect_consumer(message: Message, *args: Any, **kwargs: Any) -> None:
+    """``connect_consumer`` without a thread."""
+    connect_consumer(message)
+
+
+async def anull_consumer(*args: Any, **kwargs: Any) -> None:
+    """``null_consumer`` without a thread."""
+
+
 def default_routes(http_consumer: Consumer | None = None) -> list[RouteLike]:
     """What answers where the routing says nothing; ``http.request`` only if there is a consumer for it."""
     routes: list[RouteLike] = [Route("http.request", http_consumer)] if http_consumer else []
     routes += [
-        Route("websocket.connect", connect_consumer),
-        Route("websocket.receive", null_consumer),
-        Route("websocket.disconnect", null_consumer),
+        Route("websocket.connect", aconnect_consumer),
+        Route("websocket.receive", anull_consumer),
+        Route("websocket.disconnect", anull_consumer),
     ]
     return routes
 
@@ -238,6 +254,14 @@ def _depends_on_path(entry: RouteLike) -> bool:
     if type(entry) is Include:
         return entry.prefixes.keys() <= {"path"} and all(map(_depends_on_path, entry.routing))
     return type(entry) in (Route, RouteClass) and entry.filters.keys() <= {"path"}  # type: ignore[attr-defined]
+
+
+def _needs_threads(entry: RouteLike, channel: str) -> bool:
+    if channel not in entry.channel_names():
+        return False
+    if isinstance(entry, Include):
+        return any(_needs_threads(inner, channel) for inner in entry.routing)
+    return type(entry) not in (Route, RouteClass) or not kind_of(entry.consumer).is_async  # type: ignore[attr-defined]
 
 
 def could_match(entry: RouteLike, channel: str, known: Content) -> bool:

@@ -8,8 +8,8 @@ import threading
 from typing import Any
 
 from .delivery import flush
-from .dispatch import Run
 from .handover import Outlet, settled
+from .run import Run
 from .runtime import Runtime
 
 

@@ -17,6 +17,9 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any
 
+from .observe.failures import about
+from .outbox import Outbox
+
 logger = logging.getLogger("routechan")
 
 #: Seconds that work may wait before another thread joins.
@@ -151,7 +154,7 @@ class Threads:
             try:
                 result = context.run(function, argument)
             except BaseException:  # the thread serves everyone: it outlives whatever is run on it
-                logger.exception("Error on a consumer thread")
+                logger.exception("Error on a consumer thread", extra=_about(argument))
                 result = None
             results.append((done, argument, result))
             if time.perf_counter() - began > BATCH_TIME:
@@ -183,7 +186,7 @@ class Threads:
             try:
                 done(argument, result)
             except Exception:  # one connection's trouble must not keep the others from their results
-                logger.exception("Error after a consumer")
+                logger.exception("Error after a consumer", extra=_about(argument))
         with self._lock:
             self._handing_over = False
         self._hand_over()
@@ -200,6 +203,11 @@ class Threads:
             self._loop.call_later(PATIENCE, self._watch)
         else:
             self._watching = False
+
+
+def _about(argument: Any) -> dict[str, Any]:
+    """For the log; what is submitted is a consumer's run, as a rule."""
+    return argument.about() if isinstance(argument, Outbox) else about()
 
 
 class _Parking:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -29,3 +31,17 @@ def channels_installed() -> bool:
 def layer_of_channels(alias: str) -> Any:
     """What ``channels.layers.get_channel_layer(alias)`` gives to class-based consumers."""
     return importlib.import_module("channels.layers").channel_layers[alias]
+
+
+@contextmanager
+def given_to_channels(alias: str, layer: Any) -> Iterator[None]:
+    """Class-based consumers get ``layer`` under ``alias`` inside a ``with`` block, for tests."""
+    manager = importlib.import_module("channels.layers").channel_layers
+    previous = manager.set(alias, layer)
+    try:
+        yield
+    finally:
+        if previous is None:
+            del manager.backends[alias]  # to be made when it is asked for
+        else:
+            manager.set(alias, previous)

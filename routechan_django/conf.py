@@ -31,7 +31,12 @@ SERVER_KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
     "SOCKET_CAPACITY": ("socket_capacity", (int,)),
     "HTTP_TIMEOUT": ("http_timeout", (int, float)),
     "BODY_LIMIT": ("body_limit", (int,)),
+    "HEALTH_PATH": ("health_path", (str,)),
+    "METRICS_PATH": ("metrics_path", (str,)),
 }
+
+#: What a value has to be beside its type, which is "above 0" for numbers.
+_RANGES: dict[type, str] = {list: " of str", str: " that begins with '/'"}
 _FIELDS = tuple(field for field, _ in SERVER_KEYS.values())
 
 #: What ``serve_with`` was told. Lifetime: process.
@@ -182,11 +187,14 @@ def server_options() -> ServerOptions:
         if key in given:
             value = given[key]
             if not _fits(value, kinds):
-                expected = " or ".join(kind.__name__ for kind in kinds) + (" of str" if list in kinds else " above 0")
+                expected = " or ".join(kind.__name__ for kind in kinds) + _RANGES.get(kinds[0], " above 0")
                 raise ImproperlyConfigured(f"ROUTECHAN[{key!r}] is {value!r:.100}; expected {expected}")
             options[field] = value
     options.update({name: _command_line[name] for name in _FIELDS if name in _command_line})
-    return ServerOptions(**options)
+    try:
+        return ServerOptions(**options)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"ROUTECHAN: {error}") from error
 
 
 def thread_limit() -> int:
@@ -203,9 +211,11 @@ def reads_channels() -> bool:
 
 
 def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
-    """Whether a value is a list of texts or, True and False aside, a number above 0, as ``kinds`` want it."""
+    """Whether a value is a path, a list of texts or, True and False aside, a number above 0, as ``kinds`` want it."""
     if not isinstance(value, kinds):
         return False
+    if isinstance(value, str):
+        return value.startswith("/")
     if isinstance(value, (list, tuple)):
         return all(isinstance(item, str) for item in value)
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0

@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakSet
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
+from django.db import connections
 
 from .signals import consumer_finished, consumer_started
 
@@ -43,12 +43,19 @@ def left_open() -> Iterator[None]:
             watch_connections()
 
 
+def close_old() -> None:
+    """Close this thread's unusable or too old connections; none inside a transaction, which is that of a test."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+
+
 def close_around_consumer(**kwargs: Any) -> None:
     """In a consumer's thread: close its old connections. On the loop: have those of async code closed soon."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        close_old_connections()
+        close_old()
         return
     if loop not in _scheduled:
         _scheduled.add(loop)
@@ -58,6 +65,6 @@ def close_around_consumer(**kwargs: Any) -> None:
 def _close_async(loop: asyncio.AbstractEventLoop) -> None:
     _scheduled.discard(loop)
     # Async code reaches the database in asgiref's one thread for such calls; its connections live there.
-    task = loop.create_task(sync_to_async(close_old_connections)())
+    task = loop.create_task(sync_to_async(close_old)())
     _closing.add(task)
     task.add_done_callback(_closing.discard)

@@ -7,6 +7,7 @@ import asyncio
 from ..handover import Consumers
 from ..layers.base import BaseChannelLayer
 from . import translation
+from .health import answered
 from .http import respond, serve_http
 from .lifespan import ASGIApplication, serve_lifespan
 from .server import Server, ServerOptions
@@ -49,6 +50,8 @@ class Application:
             server = await self._start()
         if kind == "websocket":
             await serve_websocket(server, scope, receive, send)
+        elif await answered(server, scope, send):
+            pass
         elif server.consumers.serves(("http.request",), translation.request_head(scope)):
             await serve_http(server, self._serve_other, scope, receive, send)
         else:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from ..encoding import Content
 from ..exceptions import ChannelFull
 from ..handover import settled
+from ..observe.counters import counters
+from ..observe.failures import about
 from . import translation
 from .lifespan import ASGIApplication
 from .server import Server
@@ -47,13 +49,19 @@ async def serve_http(server: Server, other: ASGIApplication, scope: Scope, recei
     response = _Response(name, send)
     line = server.consumers.line(response)
     server.responses.add(name, response)
+    counters.requests_opened += 1
     watch = asyncio.create_task(_until_disconnect(receive, response))
     handling = asyncio.ensure_future(settled(line.handle("http.request", content)))
     try:
         try:
             await asyncio.wait_for(response.complete.wait(), server.options.http_timeout)
         except asyncio.TimeoutError:
-            logger.warning("%r was not answered within %g s", path, server.options.http_timeout)
+            logger.warning(
+                "%r was not answered within %g s",
+                path,
+                server.options.http_timeout,
+                extra=about("http.request", connection=name),
+            )
             if not response.started:
                 response.closed = True
                 await respond(send, 503, "The server did not answer in time.")
@@ -61,6 +69,7 @@ async def serve_http(server: Server, other: ASGIApplication, scope: Scope, recei
     finally:
         handling.cancel()  # unless it is done, the server cancels the request
         server.responses.remove(name)
+        counters.requests_closed += 1
         response.lost()  # whoever waits for room need not any more
         line.end_streams()
         watch.cancel()
@@ -72,10 +81,12 @@ async def serve_http(server: Server, other: ASGIApplication, scope: Scope, recei
     await line.idle()
 
 
-async def respond(send: Send, status: int, text: str) -> None:
-    """A complete plain-text response of the server's own."""
-    body = text.encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+async def respond(
+    send: Send, status: int, body: str | bytes, content_type: bytes = b"text/plain; charset=utf-8"
+) -> None:
+    """A complete response of the server's own."""
+    body = body.encode() if isinstance(body, str) else body
+    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -122,6 +133,10 @@ class _Response(Writer):
     async def writable(self) -> None:
         """Return when the client has taken what was sent, or has left."""
         await self.flushed()
+
+    def end(self) -> None:
+        """The server process ends."""
+        self.lost()
 
     def lost(self) -> None:
         """The client has left, or nothing more is to be sent."""

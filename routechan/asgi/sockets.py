@@ -13,10 +13,15 @@ from ..encoding import Content
 from ..exceptions import ChannelFull, ChannelLayerUnavailable, InvalidContent
 from ..handover import settled
 from ..layers.base import BaseChannelLayer
+from ..observe.counters import counters
+from ..observe.failures import about
 from .translation import SocketReply, may_close_with, socket_reply
 from .writer import Send, Writer
 
 logger = logging.getLogger("routechan")
+
+#: The close code for "service restart", upon which clients come back.
+RESTART = 1012
 
 Reply = TypeVar("Reply")
 Reply_contra = TypeVar("Reply_contra", contravariant=True)
@@ -26,6 +31,9 @@ class Replied(Protocol[Reply_contra]):
     """A connection that takes replies."""
 
     def reply(self, reply: Reply_contra) -> None: ...
+
+    def end(self) -> None:
+        """The server process ends, and the connection with it."""
 
 
 class ReplyChannels(Generic[Reply]):
@@ -39,6 +47,7 @@ class ReplyChannels(Generic[Reply]):
         self.layer = layer
         self._read = read
         self._open: dict[str, Replied[Reply]] = {}
+        self._empty: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -54,6 +63,15 @@ class ReplyChannels(Generic[Reply]):
         except ChannelLayerUnavailable as error:
             logger.warning("The layer did not take notice that %s has ended: %s", self.queue, error)
 
+    async def end(self, within: float) -> int:
+        """Have every connection end and wait until all have, ``within`` seconds at most; how many have not."""
+        for connection in tuple(self._open.values()):
+            connection.end()
+        if self._open:
+            self._empty = self._loop.create_future()
+            await asyncio.wait([self._empty], timeout=within)
+        return len(self._open)
+
     def new_name(self) -> str:
         return self.queue + names.random_part(10)
 
@@ -64,6 +82,8 @@ class ReplyChannels(Generic[Reply]):
         """The connection is gone, and leaves the groups its consumers left it in."""
         self._open.pop(name, None)
         self.layer.forget(name)
+        if self._empty is not None and not self._open and not self._empty.done():
+            self._empty.set_result(None)
 
     def deliver(self, channels: Sequence[str], content: Content) -> None:
         """Give ``content``, read once, to each connection; names that are gone are passed over (DM-05).
@@ -93,7 +113,8 @@ class ReplyChannels(Generic[Reply]):
             try:
                 connection.reply(reply)
             except (InvalidContent, ChannelFull) as error:
-                logger.error("A message to %s is lost: %s", name, error)
+                counters.lost += 1
+                logger.error("A message to %s is lost: %s", name, error, extra=about(name, connection=name))
 
 
 class Socket(Writer):
@@ -105,7 +126,18 @@ class Socket(Writer):
 
     paced = False  # a client that does not read must not hold a thread as long as its socket is open
 
-    __slots__ = ("_capacity", "_ended", "accepted", "close_code", "closed", "dropped", "name", "path", "subprotocol")
+    __slots__ = (
+        "_capacity",
+        "_ended",
+        "_ending",
+        "accepted",
+        "close_code",
+        "closed",
+        "dropped",
+        "name",
+        "path",
+        "subprotocol",
+    )
 
     def __init__(
         self,
@@ -127,6 +159,7 @@ class Socket(Writer):
         self.dropped = 0  # messages its client did not take in time
         self._capacity = capacity
         self._ended = ended
+        self._ending = False  # the server process ends
 
     def deliver(self, content: Content) -> None:
         """Take one message of this socket's reply channel; raises ``InvalidContent``."""
@@ -138,9 +171,12 @@ class Socket(Writer):
             return
         accept, data, close = reply
         if self.accepted:
-            if data is not None and not self.write(data, self._capacity):
-                self._overflow()
-            elif close is not None:
+            if data is not None:
+                if not self.write(data, self._capacity):
+                    self._overflow()
+                    return
+                counters.frames_sent += 1
+            if close is not None:
                 self._close(close)
         elif accept is False:
             self._deny()
@@ -157,6 +193,16 @@ class Socket(Writer):
     def _deny(self) -> None:
         logger.info("WebSocket %r is refused by its consumer", self.path)
         self.deny()
+
+    def end(self) -> None:
+        """The server process ends: the client is told to come back, and not waited for."""
+        self._ending = True
+        if self.closed:
+            self._ended(False)
+        elif self.accepted:
+            self._end({"type": "websocket.close", "code": RESTART}, RESTART, wait=False)
+        else:
+            self._end({"type": "websocket.close", "code": 1000}, 1006, wait=False)
 
     def lost(self) -> None:
         """The connection is gone: send nothing more."""
@@ -178,11 +224,14 @@ class Socket(Writer):
 
     def _overflow(self) -> None:
         dropped = self.dropped = self.drop() + 1
+        counters.readers_closed += 1
+        counters.frames_dropped += dropped
         logger.warning(
             "The client of %s (%r) does not read: %d messages to it are dropped and it is closed with 1013",
             self.name,
             self.path,
             dropped,
+            extra=about(self.name, connection=self.name),
         )
         self._end({"type": "websocket.close", "code": 1013}, 1013, wait=False)
 
@@ -196,9 +245,14 @@ class Socket(Writer):
                 self.name,
                 self.path,
                 code,
+                extra=about(self.name, connection=self.name),
             )
 
-    def _refused(self) -> None:
+    def _refused(self, error: Exception) -> None:
+        if self._ending:  # daphne cannot send this code, and uvicorn has closed the socket itself
+            logger.debug("The server did not take the close of %s: %r", self.name, error)
+        else:
+            super()._refused(error)
         self.closed = True
         self._ended(False)
 

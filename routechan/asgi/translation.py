@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ..encoding import Content, check_content
 from ..exceptions import InvalidContent
+from ..observe.tracing import CARRIED
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -116,7 +117,7 @@ def _headers(headers: Iterable[Iterable[bytes]]) -> list[list[bytes]]:
 #: event, and the code to close with; None each where it does not say. A plain tuple: one is made per reply.
 SocketReply = tuple["bool | None", "Event | None", "int | None"]
 
-_REPLY_KEYS = frozenset({"accept", "text", "bytes", "close"})
+_REPLY_KEYS = frozenset({"accept", "text", "bytes", "close", CARRIED})
 
 
 def socket_reply(content: Content) -> SocketReply:

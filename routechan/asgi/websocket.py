@@ -8,6 +8,8 @@ from collections.abc import Awaitable
 
 from ..encoding import Content
 from ..handover import settled
+from ..observe.counters import counters
+from ..observe.failures import about
 from . import translation
 from .server import Server
 from .sockets import Socket
@@ -19,6 +21,9 @@ logger = logging.getLogger("routechan")
 #: Seconds a closed socket may take to leave.
 CLOSE_TIME = 10.0
 
+#: Seconds that its end may take once the server has cancelled a connection.
+CANCELLED_TIME = 5.0
+
 
 async def serve_websocket(server: Server, scope: Scope, receive: Receive, send: Send) -> None:
     """Run a connection from ``websocket.connect`` to the end of its disconnect consumer."""
@@ -29,7 +34,9 @@ async def serve_websocket(server: Server, scope: Scope, receive: Receive, send: 
     content = translation.connect_content(scope, name)
     refusal = server.refusal(content)
     if refusal is not None:
-        logger.warning("WebSocket %r is refused: %s", content["path"], refusal)
+        logger.warning(
+            "WebSocket %r is refused: %s", content["path"], refusal, extra=about("websocket.connect", content)
+        )
         await send({"type": "websocket.close", "code": 1000})
         return
     path = content["path"]
@@ -38,12 +45,14 @@ async def serve_websocket(server: Server, scope: Scope, receive: Receive, send: 
         # What is known now: its order is that of no later event, so that ``enforce_ordering`` never waits for one.
         server.layer.last_will(name, "websocket.disconnect", translation.disconnect_content(1006, name, path, 0))
     server.sockets.add(name, connection.socket)
+    counters.sockets_opened += 1
     running = connection.run(content, receive)
     del content  # its headers are not needed for as long as the socket is open
     try:
         await running
     finally:
         server.sockets.remove(name)
+        counters.sockets_closed += 1
         if connection.socket.dropped:
             server.layer.count_dropped(name, connection.socket.dropped)
         connection.socket.lost()
@@ -77,43 +86,81 @@ class _Connection:
     async def run(self, connect: Content, receive: Receive) -> None:
         socket, line = self.socket, self.line
         name, path = socket.name, socket.path
-        await settled(line.handle("websocket.connect", connect))
-        del connect
         order = 1
         event: Event | None = None
+        cancelled = False
         try:
+            await settled(line.handle("websocket.connect", connect))
+            del connect
             while not self._stopped:
                 self._reading = True
                 event = await receive()
                 self._reading = False
                 if event["type"] != "websocket.receive":
                     break
+                counters.frames_received += 1
                 if not socket.closed:  # else a frame that crossed our close
                     pending = line.handle("websocket.receive", translation.receive_content(event, name, path, order))
                     order += 1
                     if pending is not None:
                         await pending
                     if socket.queue is not None:
+                        counters.readers_paused += 1
                         await socket.writable()  # who does not read is not read: the rest waits in TCP
                 event = None
         except asyncio.CancelledError:
-            if not (self._stopped and self._reading):
-                raise
-            if hasattr(self._reader, "uncancel"):  # Python 3.11
-                self._reader.uncancel()  # type: ignore[union-attr]
+            # Ours, or how servers end what is still open when they stop. Who cancels once more means at once.
+            cancelled = not (self._stopped and self._reading)
+            self._uncancel()
+            event = None
         self._reading = False
         self._cancel_timer()
+        await self._finish(event, order, cancelled)
+
+    async def _finish(self, event: Event | None, order: int, cancelled: bool) -> None:
+        """Nothing more is read. ``event`` says why, if the server gave it; it may have ``cancelled`` us instead."""
+        socket = self.socket
+        if cancelled:
+            socket.end()
         if event is not None:
             socket.lost()
         socket.closed = True
-        line.end_streams()
+        self.line.end_streams()
         code = event.get("code") if event else 1006
         if socket.close_code is not None:
             code = socket.close_code
-        await settled(line.handle("websocket.disconnect", translation.disconnect_content(code, name, path, order)))
-        await line.idle()
+        disconnect = translation.disconnect_content(code, socket.name, socket.path, order)
+        try:
+            await self._disconnected(disconnect, CANCELLED_TIME if cancelled else None)
+        except asyncio.CancelledError:
+            if cancelled:
+                raise
+            cancelled = True
+            self._uncancel()
+            logger.debug("The server does not wait for the websocket.disconnect of %r", socket.path)
         if event is None:
-            await _within(CLOSE_TIME, socket.flushed())
+            await _within(CANCELLED_TIME if cancelled else CLOSE_TIME, socket.flushed())
+
+    async def _disconnected(self, content: Content, within: float | None) -> None:
+        ended = self._handle_disconnect(content)
+        if within is None:
+            await ended
+        elif not await _within(within, ended):
+            logger.warning(
+                "The websocket.disconnect of %r was not settled within %g s; the server ends without it",
+                self.socket.path,
+                within,
+                extra=about("websocket.disconnect", content),
+            )
+
+    async def _handle_disconnect(self, content: Content) -> None:
+        await settled(self.line.handle("websocket.disconnect", content))
+        await self.line.idle()
+
+    def _uncancel(self) -> None:
+        """The connection's task was cancelled, and goes on."""
+        if hasattr(self._reader, "uncancel"):  # Python 3.11
+            self._reader.uncancel()  # type: ignore[union-attr]
 
     def _ended(self, wait: bool) -> None:
         """This side closes: the server answers with a disconnect; one that does not must not hold us for ever."""
@@ -148,12 +195,15 @@ class _Connection:
                 'the websocket.connect consumer has to send {"accept": True}',
                 self.socket.path,
                 seconds,
+                extra=about("websocket.connect", connection=self.socket.name),
             )
             self.socket.deny()
 
 
-async def _within(seconds: float, waiting: Awaitable[None]) -> None:
+async def _within(seconds: float, waiting: Awaitable[None]) -> bool:
+    """Whether what is awaited came to its end in time; else it is cancelled."""
     try:
         await asyncio.wait_for(waiting, seconds)
     except asyncio.TimeoutError:
-        return
+        return False
+    return True

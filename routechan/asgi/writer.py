@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import CoroutineType
 from typing import Any
 
+from ..observe.failures import about
 from .translation import Event
 
 logger = logging.getLogger("routechan")
@@ -109,11 +110,15 @@ class Writer:
         if isinstance(error, OSError):
             logger.debug("The server did not take an event: %r", error)
         else:
-            logger.warning("The server refused an event, and the connection is given up: %r", error)
-            self._refused()
+            self._refused(error)
 
-    def _refused(self) -> None:
+    def _refused(self, error: Exception) -> None:
         """The server refused an event for another reason than that the client has left."""
+        logger.warning(
+            "The server refused an event, and the connection is given up: %r",
+            error,
+            extra=about(connection=getattr(self, "name", None)),
+        )
 
     def _wake(self) -> None:
         if self._changed is not None:

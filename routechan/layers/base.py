@@ -10,6 +10,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -163,6 +164,24 @@ class BaseChannelLayer(_Layer, ABC):
 
         As ``receive``; a process-specific name must end at its ``!`` and be of another face's making.
         """
+
+    def now(self) -> float:
+        """The time in seconds, on a clock that the processes which share the layer agree on."""
+        return time.time()
+
+    def held(self) -> list[Content]:
+        """What has left the layer for a ``receive_any`` of this process that has not returned yet. From any thread.
+
+        It does not return while something holds up its event loop.
+        """
+        return []
+
+    async def withdraw(self, channels: Iterable[str]) -> list[tuple[str, Content]]:
+        """To be called when nobody here receives from ``channels`` any more, before the process ends.
+
+        Returns what had left the layer for this process by then and reached nobody: nobody else will get it.
+        """
+        return []
 
     @abstractmethod
     async def new_channel(self, prefix: str = "specific") -> str:

@@ -45,6 +45,11 @@ class ChannelLayers:
             return False
         return True
 
+    def made(self) -> dict[str, SyncChannelLayer]:
+        """The layers there are so far, by alias; none is made for it."""
+        with self._lock:
+            return dict(self._layers)
+
     def set(self, alias: str, layer: SyncChannelLayer | None) -> SyncChannelLayer | None:
         """Put ``layer`` under ``alias`` (None forgets it); returns the one that was there."""
         with self._lock:

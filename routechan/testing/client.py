@@ -9,13 +9,14 @@ from typing import Any
 from .. import names
 from ..channel import Group
 from ..delivery import flush_sync
-from ..dispatch import Run
 from ..encoding import Content
 from ..kinds import Consumer
 from ..layers import DEFAULT_CHANNEL_LAYER, channel_layers
 from ..layers.waiting import refuse_on_loop
 from ..message import Message
+from ..observe import tracing
 from ..routing import Router
+from ..run import Run
 from .trial import Trial
 
 
@@ -48,6 +49,12 @@ class Client:
 
     def get_next_message(self, channel: str) -> Message | None:
         """The next message on ``channel``, taken off it, or None (TC-08)."""
+        message = self._take(channel)
+        if message is not None:
+            tracing.take(message.content)
+        return message
+
+    def _take(self, channel: str) -> Message | None:
         name, content = self.channel_layer.receive_many([channel])
         return None if name is None else Message(content, name, self.channel_layer)
 
@@ -133,7 +140,7 @@ class Client:
     # One message
 
     def _next_run(self, channel: str, fail_on_none: bool, steps: int | None) -> tuple[Trial, Run] | None:
-        message = self.get_next_message(channel)
+        message = self._take(channel)
         if message is None:
             if fail_on_none:
                 raise AssertionError(

@@ -7,13 +7,14 @@ from typing import Any
 
 from ..delivery import flush, flush_sync
 from ..describe import name_that_thing
-from ..dispatch import Dispatcher, Run
+from ..dispatch import Dispatcher
 from ..encoding import Content
 from ..handover import settled
 from ..kinds import Kind, goes_on, kind_of, kind_of_work
 from ..message import Message
 from ..outbox import Sender
 from ..routing import Router
+from ..run import Run
 
 #: After so many yields a stream is taken to be endless.
 STEP_LIMIT = 100

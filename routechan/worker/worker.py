@@ -7,7 +7,6 @@ raises, a lost layer) is one message's trouble here: it is logged, and the next 
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 import inspect
 import logging
 import signal
@@ -19,12 +18,15 @@ from types import FrameType
 from typing import Any
 
 from ..delivery import flush, flush_sync
-from ..dispatch import MESSAGE_RETRIES, Dispatcher, Run
+from ..dispatch import MESSAGE_RETRIES, Dispatcher
 from ..encoding import Content
 from ..kinds import Consumer, Kind, kind_of
 from ..message import Message
+from ..observe.failures import about
 from ..relaying import Mark, marked, settled_note, take_mark
+from ..run import Run
 from ..running import Running
+from .filters import filter_channels
 
 logger = logging.getLogger("routechan")
 
@@ -107,11 +109,7 @@ class Worker:
 
     def apply_channel_filters(self, channels: Collection[str]) -> Collection[str]:
         """The names that ``only_channels`` keeps and ``exclude_channels`` leaves, in their order (WK-02)."""
-        if self.only_channels:
-            channels = [name for name in channels if _matches_any(name, self.only_channels)]
-        if self.exclude_channels:
-            channels = [name for name in channels if not _matches_any(name, self.exclude_channels)]
-        return channels
+        return filter_channels(channels, self.only_channels, self.exclude_channels)
 
     def run(self) -> None:
         """Take and run messages until ``termed``, which is read once for each round, before receiving."""
@@ -136,7 +134,12 @@ class Worker:
                     try:
                         done = self._handle(dispatcher, loop, channel, content, mark)
                     except Exception:  # whatever is wrong with one message, the next one is taken
-                        logger.exception("Handling a message on %s failed; it is dropped: %.100r", channel, content)
+                        logger.exception(
+                            "Handling a message on %s failed; it is dropped: %.100r",
+                            channel,
+                            content,
+                            extra=about(channel, content),
+                        )
                     if mark is not None:
                         running.remove(mark)
                         if done:
@@ -150,7 +153,7 @@ class Worker:
         try:
             self.channel_layer.send(mark.notes, settled_note(mark.number, None))
         except Exception:  # it finds out by itself, a little later
-            logger.exception("A server could not be told of what was run for it")
+            logger.exception("A server could not be told of what was run for it", extra=about(mark.notes))
 
     def _receive(self, channels: Collection[str]) -> tuple[str | None, Any]:
         self.in_job = False
@@ -180,7 +183,9 @@ class Worker:
             try:
                 self.callback(channel, message)
             except Exception:  # it only watches: the message is not lost for its sake
-                logger.exception("The worker's callback failed on a message on %s", channel)
+                logger.exception(
+                    "The worker's callback failed on a message on %s", channel, extra=about(channel, content)
+                )
         logger.debug("Dispatching %s", run)
         try:
             self._perform(dispatcher, loop, run)
@@ -238,6 +243,7 @@ class Worker:
             channel,
             (REQUEUE_TRIES - 1) * REQUEUE_INTERVAL,
             content,
+            extra=run.about(),
         )
         return False
 
@@ -296,7 +302,3 @@ def _kind_of_work(work: object) -> Kind:
     if inspect.iscoroutine(work):
         return Kind.ASYNC
     return Kind.ASYNC_STREAM if inspect.isasyncgen(work) else Kind.STREAM
-
-
-def _matches_any(name: str, patterns: Collection[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

@@ -8,11 +8,11 @@ import time
 from typing import Any
 
 from django.db import Error as DatabaseFailure
-from django.db import close_old_connections
 
 from routechan.exceptions import InvalidContent, InvalidName, MessageTooLarge
 from routechan.worker import Worker as ConsumerWorker
 
+from ..connections import close_old
 from .models import DelayedMessage
 from .request import CHANNEL, InvalidRequest, read_request
 
@@ -80,7 +80,7 @@ class Worker(ConsumerWorker):
             logger.error("A message on %s cannot be stored (%s) and is dropped: %.200r", CHANNEL, error, content)
             return
         try:
-            close_old_connections()
+            close_old()
             stored.save()
         except DatabaseFailure:
             logger.exception("A message on %s could not be stored; it is put back", CHANNEL)
@@ -95,7 +95,7 @@ class Worker(ConsumerWorker):
 
     def _send_due(self) -> None:
         try:
-            close_old_connections()
+            close_old()
             due = list(DelayedMessage.objects.is_due())
             if not due:
                 logger.debug("No delayed message is due")

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from routechan.exceptions import InvalidChannelLayerError
 from routechan.layers import BaseChannelLayer, InMemoryChannelLayer, channel_layers
 
-from .. import asgi, conf
+from .. import asgi, beside, conf
 from ..layer import ChannelLayerWrapper
 
 
@@ -61,4 +61,6 @@ def _put(layers: dict[str, ChannelLayerWrapper]) -> Iterator[dict[str, ChannelLa
     with ExitStack() as stack:
         for alias, layer in layers.items():
             stack.enter_context(channel_layers.override(alias, layer))
+            if conf.shares_with_channels(conf.layers()[alias]):
+                stack.enter_context(beside.given_to_channels(alias, layer.layer))
         yield layers

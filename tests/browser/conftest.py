@@ -141,11 +141,11 @@ def serve_demo(arguments: Callable[[int], list[str]], database: Path) -> Example
     return Example(arguments(port), port, cwd=CHAT, environment={"DEMO_DATABASE": str(database)})
 
 
-@pytest.fixture(scope="package", params=[runserver, uvicorn], ids=["runserver", "uvicorn"])
+@pytest.fixture(scope="package")
 def demo(request: pytest.FixtureRequest, migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
-    """The demo site, by Django's development server and by a plain ASGI server."""
+    """The demo site, by Django's development server, or the server that a test names."""
     database = shutil.copy(migrated, tmp_path_factory.mktemp("demo"))
-    with serve_demo(request.param, Path(database)) as server:
+    with serve_demo(getattr(request, "param", runserver), Path(database)) as server:
         yield server
     assert "Traceback" not in server.output
 

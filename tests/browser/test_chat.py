@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import Example, Windows, expect, runserver, snap
+from .conftest import Example, Windows, expect, runserver, snap, uvicorn
 
 pytestmark = pytest.mark.browser
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 ASYNC = "&consumers=async"
+BOTH = pytest.mark.parametrize("demo", [runserver, uvicorn], indirect=True, ids=["runserver", "uvicorn"])
 
 
 def enter(windows: Windows, demo: Example, room: str, name: str = "", *, query: str = "", **options) -> Page:
@@ -47,6 +48,7 @@ def bubbles(page: Page) -> Locator:
     return page.locator(".bubble")
 
 
+@BOTH
 @pytest.mark.parametrize(("room", "one", "other"), [("plain", "", ""), ("async", ASYNC, ASYNC), ("both", "", ASYNC)])
 def test_two_windows_see_each_other(demo: Example, windows: Windows, room: str, one: str, other: str) -> None:
     """What one says, both see, under the sender's name; plain and async consumers share the room."""
@@ -129,6 +131,7 @@ def test_a_room_with_a_bad_name_is_refused_in_words(demo: Example, windows: Wind
     windows.problems.clear()
 
 
+@BOTH
 @pytest.mark.parametrize("query", ["", ASYNC])
 def test_who_is_online(demo: Example, windows: Windows, query: str) -> None:
     """Row 4: logged-in users are listed; coming and going is announced once, however many windows one has."""
@@ -200,7 +203,6 @@ def test_a_restart_of_the_server_is_survived(own_demo: Example, windows: Windows
     expect(bubbles(ann).locator(".said").last).to_have_text("me too")
 
 
-@pytest.mark.parametrize("demo", [runserver], indirect=True)
 def test_it_looks_as_it_should(demo: Example, windows: Windows) -> None:
     """Three people talk, on a narrow window, a phone and a dark desktop."""
     alice, bob = (

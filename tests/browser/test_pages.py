@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import PHONE, Example, Windows, expect, runserver, snap
+from .conftest import PHONE, Example, Windows, expect, snap
 
 pytestmark = pytest.mark.browser
 
@@ -193,7 +193,6 @@ def test_minimal(minimal: Example, windows: Windows) -> None:
     snap(other, "minimal-phone")
 
 
-@pytest.mark.parametrize("demo", [runserver], indirect=True)
 @pytest.mark.parametrize("name", PAGES)
 def test_it_fits_a_phone(demo: Example, windows: Windows, name: str) -> None:
     """No page is wider than a small phone, and its buttons are large enough for a finger."""

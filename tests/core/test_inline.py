@@ -825,12 +825,12 @@ async def test_order_for_one_reply_channel_holds_for_many_messages(default_layer
 
 async def test_what_is_taken_is_bounded(default_layer: SyncChannelLayer) -> None:
     """While consumers are busy, messages wait in the layer, where expiry and capacity see them."""
-    release = asyncio.Event()
+    release = threading.Event()
     taken: list[int] = []
 
-    async def consumer(message: Message) -> None:
+    def consumer(message: Message) -> None:
         taken.append(message["n"])
-        await release.wait()
+        release.wait(DEADLINE)
 
     async with started(default_layer, route("x", consumer), threads=3):
         for number in range(20):

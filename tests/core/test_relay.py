@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from routechan import ConsumeLater, DenyConnection, Message, relay, route
+from routechan import ConsumeLater, DenyConnection, Message, include, relay, route
 from routechan.app import relay_application
 from routechan.asgi import ServerOptions
 from routechan.dispatch import Dispatcher
@@ -84,12 +84,12 @@ SOCKET = [route("websocket.connect", accept), route("websocket.disconnect", noth
 def test_marks() -> None:
     """An event travels as it was, with where and as what its outcome is told; a consumer sees none of that."""
     content = {"text": "hello"}
-    travelling = marked(content, Mark("specific.a.b!", 3))
+    travelling = marked(content, Mark("specific.a.b!", 3, 60.0))
     assert content == {"text": "hello"}
-    assert mark_of(travelling) == Mark("specific.a.b!", 3)
-    assert take_mark(travelling) == Mark("specific.a.b!", 3)
+    assert mark_of(travelling) == Mark("specific.a.b!", 3, 60.0)
+    assert take_mark(travelling) == Mark("specific.a.b!", 3, 60.0)
     assert travelling == content
-    for strange in ({}, {MARK: None}, {MARK: [1]}, {MARK: ["a", "b"]}, None, "text"):
+    for strange in ({}, {MARK: None}, {MARK: [1]}, {MARK: ["a", "b", 1.0]}, {MARK: ["a", 1]}, None, "text"):
         assert mark_of(strange) is None  # type: ignore[arg-type]
 
 
@@ -298,6 +298,29 @@ async def test_an_event_has_its_time(default_layer: SyncChannelLayer, caplog: py
     assert any("websocket.disconnect of '/alone/' was not settled within 0.1 s" in line for line in lines), lines
 
 
+async def test_an_event_that_was_given_up_is_not_run(
+    default_layer: SyncChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that comes too late leaves it: its connection has gone on, and would be answered out of order."""
+    ran: list[str] = []
+
+    def disconnect(message: Message) -> None:
+        ran.append(message["path"])
+
+    async with serving(default_layer, event_timeout=0.1) as application:
+        async with Client(application, "/given-up/") as client:
+            client.leave()
+            await client.over()
+        async with working(default_layer, *SOCKET[:1], route("websocket.disconnect", disconnect)):
+            async with Client(application, "/later/") as client:
+                await client.open()
+                client.leave()
+                await client.over()
+            await until(lambda: ran)
+    assert ran == ["/later/"]
+    assert caplog.text.count("of '/given-up/' is not run: its server has given it up") == 2
+
+
 async def test_a_full_channel_holds_up_its_sockets(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,10 +328,10 @@ async def test_a_full_channel_holds_up_its_sockets(
     layer = InMemoryChannelLayer(capacity=1).sync
     monkeypatch.setattr(relay, "FULL_PATIENCE", 0.3)
     monkeypatch.setattr(relay, "FULL_INTERVAL", 0.01)
-    release = asyncio.Event()
+    release = threading.Event()
 
-    async def held(message: Message) -> None:
-        await release.wait()
+    def held(message: Message) -> None:
+        release.wait(DEADLINE)
         message.reply_channel.send({"text": message["text"]})
 
     routing = [*SOCKET, route("websocket.receive", held)]
@@ -331,6 +354,34 @@ async def test_a_full_channel_holds_up_its_sockets(
             client.leave()
             await client.over()
     assert any("is full" in line for line in logged(caplog))
+
+
+async def test_room_is_given_in_turn(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel that is full, and moves, refuses nobody, however long the line is; who came first goes first."""
+    layer = InMemoryChannelLayer(capacity=1).sync
+    monkeypatch.setattr(relay, "FULL_PATIENCE", 0.3)
+    monkeypatch.setattr(relay, "FULL_INTERVAL", 0.01)
+    seen: list[str] = []
+
+    def slow(message: Message) -> None:
+        time.sleep(0.04)
+        seen.append(message["text"])
+
+    routing = [*SOCKET, route("websocket.receive", slow)]
+    async with working(layer, *routing, threads=1), serving(layer) as application:
+        clients = []
+        for _ in range(20):
+            clients.append(await (await Client(application).__aenter__()).open())
+        for number, client in enumerate(clients):
+            client.send(str(number))
+            await asyncio.sleep(0)
+        await until(lambda: len(seen) == len(clients))
+        for client in clients:
+            assert client.events() == []
+            client.leave()
+            await client.over()
+    assert seen == [str(number) for number in range(len(clients))]
+    assert logged(caplog) == []
 
 
 def ticking(message: Message) -> Iterator[dict[str, Any]]:
@@ -404,7 +455,9 @@ async def test_streams_end_with_their_server(default_layer: SyncChannelLayer, mo
 
     notes, socket = "specific.x.nobody!", "websocket.send.x.nobody!1"
     async with working(default_layer, route("websocket.receive", stream)):
-        await default_layer.layer.send("websocket.receive", marked({"reply_channel": socket}, Mark(notes, 1)))
+        await default_layer.layer.send(
+            "websocket.receive", marked({"reply_channel": socket}, Mark(notes, 1, time.time() + 60))
+        )
         await asyncio.wait_for(ended.wait(), DEADLINE)
 
 
@@ -423,12 +476,12 @@ async def test_requests_through_a_worker(default_layer: SyncChannelLayer) -> Non
 
 async def test_draining(default_layer: SyncChannelLayer) -> None:
     """A worker told to stop takes nothing more, ends what it runs, and leaves the rest to others."""
-    begun, release, by = asyncio.Event(), asyncio.Event(), []
+    begun, release, by = threading.Event(), threading.Event(), []
 
     def named(name: str) -> Any:
-        async def consumer(message: Message) -> None:
+        def consumer(message: Message) -> None:
             begun.set()
-            await release.wait()
+            release.wait(DEADLINE)
             by.append((name, message["n"]))
 
         return consumer
@@ -437,7 +490,7 @@ async def test_draining(default_layer: SyncChannelLayer) -> None:
     running = asyncio.create_task(first.run())
     for number in range(2):
         await default_layer.layer.send("x", {"n": number})
-    await asyncio.wait_for(begun.wait(), DEADLINE)
+    await until(begun.is_set)
     first.stop()
     async with working(default_layer, route("x", named("second"))):
         release.set()
@@ -469,17 +522,91 @@ async def test_no_patience_left(default_layer: SyncChannelLayer, again: bool) ->
 
 async def test_one_at_a_time(default_layer: SyncChannelLayer) -> None:
     """``threads=1``: a message is taken when it can be run at once; the others are left to other processes."""
-    begun, release = asyncio.Event(), asyncio.Event()
+    begun, release = threading.Event(), threading.Event()
 
-    async def consumer(message: Message) -> None:
+    def consumer(message: Message) -> None:
         begun.set()
-        await release.wait()
+        release.wait(DEADLINE)
 
     async with working(default_layer, route(["x", "y", "z"], consumer), threads=1):
         for channel in "xyz":
             await default_layer.layer.send(channel, {})
-        await asyncio.wait_for(begun.wait(), DEADLINE)
+        await until(begun.is_set)
         await asyncio.sleep(0.05)
         waiting = [default_layer.receive([channel])[0] for channel in "xyz"]
         release.set()
     assert sorted(filter(None, waiting)) in (["x", "y"], ["x", "z"], ["y", "z"])
+
+
+async def test_async_consumers_need_no_thread(default_layer: SyncChannelLayer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where async consumers alone take a channel's messages, many run at once, whatever ``threads`` is; bounded."""
+    monkeypatch.setattr("routechan.channel_consumers.ASYNC_LIMIT", 40)
+    begun, release, hold = [], asyncio.Event(), threading.Event()
+
+    async def consumer(message: Message) -> None:
+        begun.append(message["n"])
+        await release.wait()
+
+    def plain(message: Message) -> None:
+        hold.wait(DEADLINE)
+
+    routing = [
+        route("x", consumer, kind="a"),
+        include([route("x", consumer)]),
+        route("mixed", consumer, kind="a"),
+        route("mixed", plain),
+    ]
+    async with working(default_layer, *routing, threads=1):
+        await default_layer.layer.send("mixed", {})  # holds the only thread
+        for number in range(50):
+            await default_layer.layer.send("x", {"n": number})
+        await default_layer.layer.send("mixed", {"kind": "a", "n": "never"})
+        await until(lambda: len(begun) == 40)
+        await asyncio.sleep(0.05)
+        assert sorted(begun) == list(range(40))
+        assert [default_layer.receive(["mixed"])[0] for _ in range(2)] == ["mixed", None]
+        release.set()
+        hold.set()
+        await until(lambda: len(begun) == 50)
+
+
+async def test_the_settle_note_leaves_with_the_replies(
+    default_layer: SyncChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """design section 3: replies first, then the note, in one tick of the loop; one note for each event."""
+    layer = default_layer.layer
+    posted: list[tuple[str, Any]] = []
+    ticks: list[int] = []
+    post = layer.post
+
+    def watched(channel: str, content: Any, delay: float = 0.0) -> Any:
+        if "!" in channel:
+            posted.append((channel.partition(".")[0], sorted(content)))
+            ticks.append(0)
+            asyncio.get_running_loop().call_soon(ticks.clear)
+            most.append(len(ticks))
+        return post(channel, content, delay)
+
+    most: list[int] = []
+    monkeypatch.setattr(layer, "post", watched)
+    tries: list[int] = []
+
+    def wrapped(message: Message) -> Any:
+        return aecho(message)
+
+    def later(message: Message) -> None:
+        message.reply_channel.send({"text": "trying"})
+        tries.append(1)
+        if len(tries) == 1:
+            raise ConsumeLater
+
+    for consumer, replies in ((echo, 1), (aecho, 1), (wrapped, 1), (later, 2), (nothing, 0)):
+        posted.clear()
+        most.clear()
+        notes, socket = "specific.x.nobody!", "websocket.send.x.nobody!1"
+        async with working(default_layer, route("websocket.receive", consumer)):
+            event = marked({"reply_channel": socket, "text": "hello"}, Mark(notes, 7, time.time() + 60))
+            await layer.send("websocket.receive", event)
+            await until(lambda: posted and posted[-1][0] == "specific", "it is settled")
+        assert posted == [("websocket", ["text"])] * replies + [("specific", ["settled"])], consumer
+        assert max(most) >= min(replies, 1) + 1, consumer

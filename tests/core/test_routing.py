@@ -18,6 +18,8 @@ from routechan.routing import (
     Route,
     RouteClass,
     Router,
+    aconnect_consumer,
+    anull_consumer,
     connect_consumer,
     default_routes,
     null_consumer,
@@ -417,9 +419,9 @@ def test_check_default() -> None:
     router.check_default(two)
     assert router.match(message({}, "http.request")) == (two, {})
     assert router.match(message({"path": "/mine"}, "websocket.connect")) == (one, {})
-    assert router.match(message({"path": "/other"}, "websocket.connect")) == (connect_consumer, {})
-    assert router.match(message({}, "websocket.receive")) == (null_consumer, {})
-    assert router.match(message({}, "websocket.disconnect")) == (null_consumer, {})
+    assert router.match(message({"path": "/other"}, "websocket.connect")) == (aconnect_consumer, {})
+    assert router.match(message({}, "websocket.receive")) == (anull_consumer, {})
+    assert router.match(message({}, "websocket.disconnect")) == (anull_consumer, {})
 
 
 def test_defaults_are_added_on_request_only() -> None:

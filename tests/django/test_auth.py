@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -34,8 +35,10 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture
-def user() -> User:
-    return User.objects.create(username=new_reply_channel(), password="x")
+def user() -> Iterator[User]:
+    made = User.objects.create(username=new_reply_channel(), password="x")
+    yield made
+    User.objects.filter(username=made.username).delete()
 
 
 def log_in(session: Any, user: User) -> Any:

@@ -18,7 +18,7 @@ from django.test import override_settings
 
 from routechan import Channel, DenyConnection, Message, WebsocketCloseException, route
 from routechan_django.auth import channel_session_user, channel_session_user_from_http, http_session_user
-from routechan_django.connections import watch_connections
+from routechan_django.connections import RECEIVER, watch_connections
 from routechan_django.layer import ChannelLayerWrapper
 from routechan_django.security.websockets import allowed_hosts_only
 from routechan_django.sessions import channel_session, enforce_ordering, http_session, session_for_reply_channel
@@ -125,8 +125,8 @@ class DatabaseTests(ChannelTestCase):
 
         watched = (consumer_started, consumer_finished)
         for signal in watched:
-            assert signal.disconnect(dispatch_uid="routechan_close_old_connections")
-            signal.connect(spy, dispatch_uid="routechan_close_old_connections")
+            assert signal.disconnect(dispatch_uid=RECEIVER)
+            signal.connect(spy, dispatch_uid=RECEIVER)
         try:
             with apply_routes(route("test", make_a_user)):
                 Client().send_and_consume("test")
@@ -134,7 +134,7 @@ class DatabaseTests(ChannelTestCase):
             assert connection.connection is not None
         finally:
             for signal in watched:
-                signal.disconnect(dispatch_uid="routechan_close_old_connections")
+                signal.disconnect(dispatch_uid=RECEIVER)
             watch_connections()
 
     def test_they_are_watched_again_afterwards(self) -> None:
@@ -142,7 +142,7 @@ class DatabaseTests(ChannelTestCase):
         with apply_routes(route("test", make_a_user)):
             Client().send_and_consume("test")
         for signal in (consumer_started, consumer_finished):
-            assert signal.disconnect(dispatch_uid="routechan_close_old_connections")
+            assert signal.disconnect(dispatch_uid=RECEIVER)
         watch_connections()
 
     @apply_routes(

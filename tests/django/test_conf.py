@@ -195,6 +195,8 @@ def test_every_server_setting() -> None:
         "SOCKET_CAPACITY": 7,
         "HTTP_TIMEOUT": 8,
         "BODY_LIMIT": 9,
+        "HEALTH_PATH": "/healthz",
+        "METRICS_PATH": "/metrics",
         "THREADS": 3,
     }
     with override_settings(ROUTECHAN=given):
@@ -205,6 +207,8 @@ def test_every_server_setting() -> None:
             socket_capacity=7,
             http_timeout=8,
             body_limit=9,
+            health_path="/healthz",
+            metrics_path="/metrics",
         )
         assert conf.thread_limit() == 3
 
@@ -219,6 +223,9 @@ def test_every_server_setting() -> None:
         ({"HTTP_TIMEOUT": 0}, r"ROUTECHAN\['HTTP_TIMEOUT'\] is 0; expected int or float above 0"),
         ({"ALLOWED_ORIGINS": "example.com"}, r"\['ALLOWED_ORIGINS'\] is 'example.com'; expected list or tuple of str"),
         ({"ALLOWED_ORIGINS": [None]}, r"\['ALLOWED_ORIGINS'\] is \[None\]; expected list or tuple of str"),
+        ({"HEALTH_PATH": "healthz"}, r"ROUTECHAN\['HEALTH_PATH'\] is 'healthz'; expected str that begins with '/'"),
+        ({"METRICS_PATH": None}, r"ROUTECHAN\['METRICS_PATH'\] is None; expected str that begins with '/'"),
+        ({"HEALTH_PATH": "/a", "METRICS_PATH": "/a"}, r"give each its own"),
         ({"THREADS": 0}, r"\['THREADS'\] is 0; expected an int of at least 1"),
         ({"THREADS": True}, r"\['THREADS'\] is True; expected an int of at least 1"),
         (["THREADS"], r"ROUTECHAN is a dict of settings"),

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
+import django
 import pytest
 from django.core.management import call_command
 from django.test import override_settings
@@ -79,6 +80,9 @@ def test_what_the_server_is_given(
     )
     assert [name for name, _, _ in started.return_value.method_calls] == ["listen", "run"]
     assert "channel layer default (routechan.layers.memory.InMemoryChannelLayer)" in banner  # CM-07
+    assert f"Django version {django.get_version()}, using settings " in banner
+    given = [option for option in address if ":" in option] or ["127.0.0.1:8000"]
+    assert f" http://{given[0]}/ " in banner
 
 
 @override_settings(CHANNELS_WS_PROTOCOLS=["json"], FORCE_SCRIPT_NAME="/app")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
+import re
+import signal
 import sys
 import time
 import uuid
@@ -18,15 +19,29 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import override_settings
+from django.utils import autoreload
 
+from routechan import route
 from routechan.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, RedisChannelLayer, channel_layers
+from routechan.message import Message
+from routechan.worker import WorkerProcess
 from routechan_django.handler import ViewConsumer
 from routechan_django.layer import ChannelLayerWrapper
 from routechan_django.management.commands import runworker
-from routechan_django.signals import worker_process_ready
+from routechan_django.signals import (
+    consumer_failed,
+    consumer_finished,
+    consumer_started,
+    worker_process_ready,
+    worker_ready,
+)
 from routechan_django.staticfiles import StaticFilesConsumer
-from tests.processes import PATIENCE, ROOT
+from routechan_django.worker import Worker
+from tests.django.alias.running import environment, write_files
+from tests.processes import PATIENCE, free_port
 from tests.redis_servers import SingleServer, shared
+from tests.worker.conftest import Worker as WorkerServer
+from tests.worker.test_health import get
 
 
 class Crossing(InMemoryChannelLayer):
@@ -53,10 +68,30 @@ def quiet() -> Iterator[None]:
     logger.manager._clear_cache()  # type: ignore[attr-defined]
 
 
+class Ran:
+    """What the command would have run."""
+
+    def __init__(self) -> None:
+        self.workers: list[WorkerProcess] = []
+        self.health: Any = None
+        self.events: list[str] = []
+
+    def __call__(self, worker: WorkerProcess, *, health: Any = None, parent: Any = None) -> None:
+        self.workers.append(worker)
+        self.health = health
+        self.events.append("run")
+
+    @property
+    def worker(self) -> WorkerProcess:
+        (worker,) = self.workers
+        return worker
+
+
 @pytest.fixture
-def worker() -> Iterator[mock.Mock]:
-    with mock.patch.object(runworker, "Worker") as made:
-        yield made
+def ran() -> Iterator[Ran]:
+    ran = Ran()
+    with mock.patch.object(runworker, "run", ran):
+        yield ran
 
 
 def test_a_layer_of_one_process_is_refused(layer: ChannelLayerWrapper) -> None:
@@ -71,59 +106,106 @@ def test_an_unknown_layer_is_refused(layer: ChannelLayerWrapper) -> None:
         call_command("runworker", "--layer", "other")
 
 
-def test_one_thread(crossing: ChannelLayerWrapper, worker: mock.Mock) -> None:
-    """CM-22, runworker: exactly these arguments; CM-23: ready, then run."""
+def test_what_is_run(crossing: ChannelLayerWrapper, ran: Ran) -> None:
+    """CM-19, CM-22: a ``WorkerProcess``; one plain consumer at a time and all channels, if nothing else is said."""
     call_command("runworker")
-    worker.assert_called_once_with(channel_layer=crossing, callback=None, only_channels=None, exclude_channels=None)
-    assert [name for name, _, _ in worker.return_value.method_calls] == ["ready", "run"]
+    worker, channels = ran.worker, tuple(sorted(crossing.router.channels))
+    assert "http.request" in channels
+    assert (worker.layer, worker.channels, worker.threads, worker.drain) == (crossing, channels, 1, 30.0)
+    call_command("runworker", "--threads", "3", "--drain", "1.5")
+    assert (ran.workers[1].threads, ran.workers[1].drain) == (3, 1.5)
 
 
-def test_filters(crossing: ChannelLayerWrapper, worker: mock.Mock) -> None:
-    """CM-17, CM-18: both may be given several times."""
-    call_command("runworker", "--only-channels", "a.*", "--only-channels=b", "--exclude-channels", "c")
-    worker.assert_called_once_with(
-        channel_layer=crossing, callback=None, only_channels=["a.*", "b"], exclude_channels=["c"]
-    )
+def test_filters(crossing: ChannelLayerWrapper, ran: Ran) -> None:
+    """CM-17, CM-18, WK-02: globs, which may be given several times."""
+    for name in ("images.big", "images.small", "mail", "post"):
+        crossing.router.add_route(route(name, print))
+    call_command("runworker", "--only-channels", "images.*", "--only-channels=mail", "--exclude-channels", "*.small")
+    assert ran.worker.channels == ("images.big", "mail")
 
 
-def test_verbose(crossing: ChannelLayerWrapper, worker: mock.Mock, caplog: pytest.LogCaptureFixture) -> None:
-    """CM-21, runworker_verbose: verbosity 2 gives the worker a callback, which logs the channel."""
-    call_command("runworker", verbosity=2)
-    callback = worker.call_args.kwargs["callback"]
+def test_verbose(crossing: ChannelLayerWrapper, ran: Ran) -> None:
+    """CM-21, WK-12: verbosity 2 logs the channel of each message that has a consumer, before it runs."""
+    crossing.router.add_route(route("thumbnail", print))
     lines: list[str] = []
-    with mock.patch("routechan_django.log.handler.emit", lambda record: lines.append(record.getMessage())):
-        callback("thumbnail", None)
-    assert lines == ["thumbnail"]
+    for verbosity in (1, 2):
+        call_command("runworker", verbosity=verbosity)
+        with mock.patch("routechan_django.log.handler.emit", lambda record: lines.append(record.getMessage())):
+            for channel in ("thumbnail", "nobodys"):
+                ran.workers[-1].dispatcher.match(Message({}, channel, crossing))
+    assert [line for line in lines if "No route" not in line] == ["thumbnail"]
 
 
-def test_threads(crossing: ChannelLayerWrapper) -> None:
-    """CM-19, CM-22: with more than one thread a group."""
-    with mock.patch.object(runworker, "WorkerGroup") as group:
-        call_command("runworker", "--threads", "3")
-    group.assert_called_once_with(
-        channel_layer=crossing, callback=None, only_channels=None, exclude_channels=None, n_threads=3
-    )
+def test_a_callback_that_fails(crossing: ChannelLayerWrapper, ran: Ran, caplog: pytest.LogCaptureFixture) -> None:
+    """WK-28 mended: what only watches costs no message."""
+
+    class Watching(runworker.Command):
+        def consumer_called(self, channel: str, message: Message) -> None:
+            raise LookupError(channel)
+
+    crossing.router.add_route(route("thumbnail", print))
+    call_command(Watching(), verbosity=2)
+    logging.getLogger("routechan").propagate = True
+    assert ran.worker.dispatcher.match(Message({}, "thumbnail", crossing)) is not None
+    assert "The worker's callback failed on a message on thumbnail" in caplog.text
 
 
-def test_process_ready(crossing: ChannelLayerWrapper, worker: mock.Mock) -> None:
-    """CM-23, SG-04: sent once, before ``ready``, with the worker as sender; Ctrl-C ends it without a word."""
-    seen: list[Any] = []
+def test_signals(crossing: ChannelLayerWrapper, ran: Ran) -> None:
+    """CM-23, SG-03, SG-04: ready for the process, then for the worker, then it runs; the sender is the worker."""
+    senders: list[Any] = []
 
-    def receiver(sender: Any, **kwargs: Any) -> None:
-        seen.append((sender, [name for name, _, _ in sender.method_calls]))
+    def process_ready(sender: Any, **kwargs: Any) -> None:
+        senders.append(sender)
+        ran.events.append("process ready")
 
-    worker.return_value.run.side_effect = KeyboardInterrupt
-    worker_process_ready.connect(receiver)
+    def ready(sender: Any, **kwargs: Any) -> None:
+        senders.append(sender)
+        ran.events.append("ready")
+
+    worker_process_ready.connect(process_ready)
+    worker_ready.connect(ready)
     try:
         call_command("runworker")
     finally:
-        worker_process_ready.disconnect(receiver)
-    assert seen == [(worker.return_value, [])]
+        worker_process_ready.disconnect(process_ready)
+        worker_ready.disconnect(ready)
+    assert ran.events == ["process ready", "ready", "run"]
+    assert senders == [ran.worker, ran.worker]
+
+
+def test_consumer_signals(crossing: ChannelLayerWrapper, ran: Ran) -> None:
+    """SG-01, SG-02, WK-13: sent around each consumer, with the class of 1.x's worker as sender and an empty environ."""
+    seen: list[Any] = []
+
+    def receiver(sender: Any, signal: Any, **kwargs: Any) -> None:
+        kwargs.pop("exception", None)
+        seen.append((signal, sender, sorted(kwargs)))
+
+    def fails(message: Message) -> None:
+        raise LookupError
+
+    crossing.router.add_route(route("thumbnail", fails))
+    call_command("runworker")
+    dispatcher = ran.worker.dispatcher
+    run = dispatcher.match(Message({}, "thumbnail", crossing))
+    assert run is not None
+    for each in (consumer_started, consumer_failed, consumer_finished):
+        each.connect(receiver)
+    try:
+        dispatcher.call(run)
+    finally:
+        for each in (consumer_started, consumer_failed, consumer_finished):
+            each.disconnect(receiver)
+    assert seen == [
+        (consumer_started, Worker, ["environ"]),
+        (consumer_failed, Worker, ["consumer", "message"]),
+        (consumer_finished, Worker, []),
+    ]
 
 
 @pytest.mark.parametrize("static", [True, False])
 @pytest.mark.parametrize("debug", [True, False])
-def test_default_consumers(crossing: ChannelLayerWrapper, worker: mock.Mock, static: bool, debug: bool) -> None:
+def test_default_consumers(crossing: ChannelLayerWrapper, ran: Ran, static: bool, debug: bool) -> None:
     """CM-21, CM-24, runworker debug: the default of ``http.request`` serves static files in development only."""
     installed = ["routechan_django", *(["django.contrib.staticfiles"] if static else [])]
     with override_settings(DEBUG=debug, INSTALLED_APPS=installed, STATIC_URL="/static/"):
@@ -132,74 +214,202 @@ def test_default_consumers(crossing: ChannelLayerWrapper, worker: mock.Mock, sta
     assert type(consumer) is (StaticFilesConsumer if static and debug else ViewConsumer)
 
 
+def test_health(crossing: ChannelLayerWrapper, ran: Ran) -> None:
+    """``--health``: the port is taken before the worker is said to be ready; one that is in use is named."""
+    port = free_port()
+    call_command("runworker", "--health", f"127.0.0.1:{port}")
+    with ran.health:
+        text = f"--health: port {port} is in use; choose another one"
+        for several in ((), ("--processes", "2")):
+            with pytest.raises(CommandError, match=text):
+                call_command("runworker", "--health", f"127.0.0.1:{port}", *several)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--threads", "0"], "--threads is a number from 1 on, not 0"),
+        (["--processes", "-1"], "--processes is a number from 1 on, not -1"),
+        (["--drain", "-1"], "--drain is a number of seconds of at least 0, not -1"),
+        (["--drain", "nan"], "--drain is a number of seconds of at least 0, not nan"),
+        (["--drain", "inf"], "--drain is a number of seconds of at least 0, not inf"),
+        (["--health", "http"], "--health: a port is a number from 1 to 65535, alone or as in .*, not 'http'"),
+        (["--health", "65535", "--processes", "2"], "would be at port 65536, and 65535 is the last there is"),
+        (["--reload", "--processes", "2"], "--reload is for one process in development"),
+        (["--only-channels", "imgaes.*"], "leave no channel to work on; the routing has http.request"),
+        (["--exclude-channels", "*", "--processes", "2"], "leave no channel to work on"),
+        (["--threads", "many"], "--threads: invalid int value"),
+    ],
+)
+def test_options_that_make_no_sense(crossing: ChannelLayerWrapper, ran: Ran, options: list[str], text: str) -> None:
+    """They are refused before anything runs, with what would make sense."""
+    crossing.router.check_default(http_consumer=ViewConsumer())
+    with pytest.raises(CommandError, match=text):
+        call_command("runworker", *options)
+    assert ran.workers == []
+
+
+def test_processes_on_windows(crossing: ChannelLayerWrapper, ran: Ran) -> None:
+    """They are refused there, with what to do."""
+    with mock.patch.object(runworker.sys, "platform", "win32"):
+        with pytest.raises(CommandError, match="does not work on Windows; start runworker as often"):
+            call_command("runworker", "--processes", "2")
+        call_command("runworker")
+    assert len(ran.workers) == 1
+
+
+def test_several_processes(crossing: ChannelLayerWrapper, ran: Ran) -> None:
+    """``--processes`` runs this very command again, and exits with what comes of it; a child runs one worker."""
+    with (
+        mock.patch.object(sys, "argv", [__file__, "runworker"]),
+        mock.patch.object(runworker, "Processes") as processes,
+    ):
+        processes.return_value.run.return_value = 1
+        with pytest.raises(SystemExit) as ended:
+            call_command("runworker", "--processes", "2", "--drain", "3")
+        command = [str(word) for word in autoreload.get_child_arguments()]
+    assert ended.value.code == 1
+    processes.assert_called_once_with(command, 2, drain=3.0)
+    assert ran.workers == []
+
+
 def test_locale_and_help() -> None:
-    """CM-20, and every option of 1.x."""
+    """CM-20, and every option of 1.x and of ours."""
     assert runworker.Command.leave_locale_alone
     text = runworker.Command().create_parser("manage.py", "runworker").format_help()
-    assert all(option in text for option in ("--layer", "--only-channels", "--exclude-channels", "--threads"))
+    ours = ("--processes N", "--drain SECONDS", "--reload", "--health [HOST:]PORT")
+    assert all(option in text for option in ("--layer", "--only-channels", "--exclude-channels", "--threads N", *ours))
 
 
-PROJECT = """
-import json, sys
-from django.conf import settings
-from django.core.management import call_command
-settings.configure(
-    INSTALLED_APPS=["routechan_django"],
-    CHANNEL_LAYERS={"default": {
-        "BACKEND": "routechan.layers.RedisChannelLayer", "ROUTING": "routes.routes", "CONFIG": json.loads(sys.argv[1]),
-    }},
-)
-import django
-django.setup()
-call_command("runworker", *sys.argv[2:])
+MANAGE = """
+import sys
+from django.core.management import execute_from_command_line
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+execute_from_command_line(sys.argv)
+"""
+
+SETTINGS = """
+import json, os
+DEBUG = True
+SECRET_KEY = "x"
+INSTALLED_APPS = ["routechan_django"]
+CHANNEL_LAYERS = {"default": {
+    "BACKEND": "routechan.layers.RedisChannelLayer", "ROUTING": "routes.routes",
+    "CONFIG": json.loads(os.environ["TEST_LAYER"]),
+}}
 """
 
 ROUTES = """
-from routechan import route
+import os, time
+from PACKAGE.routing import route
 
 def square(message):
-    message.reply_channel.send({"square": message["number"] ** 2})
+    message.reply_channel.send({"square": message["number"] ** 2, "pid": os.getpid()})
 
-routes = [route("square", square)]
+def slow(message):
+    message.reply_channel.send({"began": True}, immediately=True)
+    time.sleep(message["seconds"])
+    message.reply_channel.send({"ended": True})
+
+routes = [route("square", square), route("slow", slow)]
 """
 
 
+class Project:
+    """A Django project, and a layer that sends work to its workers. Lifetime: test."""
+
+    def __init__(self, folder: Path, servers: SingleServer) -> None:
+        self.folder = folder
+        self.newest = time.time()
+        config = {"hosts": servers.hosts, "prefix": f"runworker{uuid.uuid4().hex}"}
+        write_files(folder, {"manage.py": MANAGE, "settings.py": SETTINGS, "routes.py": ""})
+        self.write_routes(ROUTES.replace("PACKAGE", "routechan"))
+        self.layer = RedisChannelLayer(**config)
+        self.replies = self.layer.sync.new_channel("answers?")
+        self.environment = environment(folder, TEST_LAYER=json.dumps(config))
+
+    def write_routes(self, text: str) -> None:
+        (self.folder / "routes.py").write_text(text)
+
+    def touched(self, name: str) -> bool:
+        """Make a file look newer: the reloader may not have looked at it yet."""
+        self.newest += 10
+        os.utime(self.folder / name, (self.newest, self.newest))
+        return True
+
+    def worker(self, *options: str, python: tuple[str, ...] = (), ready: str = "Listening on channels") -> WorkerServer:
+        return WorkerServer(
+            [*python, "manage.py", "runworker", *options],
+            ready=ready,
+            cwd=self.folder,
+            environment=self.environment,
+        )
+
+    def send(self, channel: str, **content: Any) -> None:
+        self.layer.sync.send(channel, {"reply_channel": self.replies, **content})
+
+    def answer(self) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            _, content = self.layer.sync.receive([self.replies], block=True)
+            if content is not None:
+                return content
+        raise AssertionError("no answer came")
+
+
+@pytest.fixture
+def project(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Project]:
+    project = Project(tmp_path, shared(pytestconfig, SingleServer))
+    yield project
+    project.layer.close()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("threads", ["1", "3"])
-def test_a_worker_process(threads: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    """A real process takes messages off Redis and answers; SIGTERM ends it with status 0 (WK-06, WK-36)."""
-    config = {"hosts": shared(pytestconfig, SingleServer).hosts, "prefix": f"runworker{uuid.uuid4().hex}"}
-    (tmp_path / "main.py").write_text(PROJECT)
-    (tmp_path / "routes.py").write_text(ROUTES)
-    layer = RedisChannelLayer(**config)
-    answers = layer.sync.new_channel("answers?")
-    process = subprocess.Popen(
-        [sys.executable, str(tmp_path / "main.py"), json.dumps(config), "--threads", threads],
-        env={"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+def test_a_worker_process(project: Project) -> None:
+    """A real process takes messages off Redis and answers; a signal ends it with status 0 when it has drained."""
+    port = free_port()
+    with project.worker("--threads", "3", "--health", str(port)) as worker:
         for number in range(5):
-            layer.sync.send("square", {"number": number, "reply_channel": answers})
-        found = [receive(layer, answers)["square"] for _ in range(5)]
-        assert sorted(found) == [0, 1, 4, 9, 16]
-        process.terminate()
-        _, log = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, log
-        assert "Listening on channels" in log
-        assert "Traceback" not in log
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-        layer.close()
+            project.send("square", number=number)
+        assert sorted(project.answer()["square"] for _ in range(5)) == [0, 1, 4, 9, 16]
+        assert b"routechan_" in get(port, "/metrics")[2]
+        project.send("slow", seconds=0.3)
+        assert project.answer() == {"began": True}
+        worker.tell(signal.SIGINT)
+        assert worker.ended() == 0, worker.output
+        assert project.answer() == {"ended": True}
+        assert "Traceback" not in worker.output
 
 
-def receive(layer: RedisChannelLayer, channel: str) -> dict[str, Any]:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        _, content = layer.sync.receive([channel], block=True)
-        if content is not None:
-            return content
-    raise AssertionError("no answer came")
+@pytest.mark.slow
+def test_processes_of_an_unchanged_project(project: Project) -> None:
+    """``python -m routechan_django.alias manage.py runworker --processes 2``: the children know the old names too."""
+    project.write_routes(ROUTES.replace("PACKAGE", "channels"))
+    alias = ("-m", "routechan_django.alias")
+    with project.worker("--processes", "2", python=alias, ready="Worker process 2") as parent:
+        parent.says("is ready", 2)
+        pids = set(re.findall(r"\(pid (\d+)\) is ready", parent.output))
+        project.send("square", number=3)
+        answer = project.answer()
+        assert answer["square"] == 9
+        assert str(answer["pid"]) in pids
+        parent.tell(signal.SIGTERM)
+        assert parent.ended() == 0, parent.output
+        assert "Traceback" not in parent.output
+
+
+@pytest.mark.slow
+def test_reloading(project: Project) -> None:
+    """``--reload``: what runs is finished, then the new code runs."""
+    with project.worker("--reload") as worker:
+        project.send("slow", seconds=2)
+        assert project.answer() == {"began": True}
+        project.write_routes(ROUTES.replace("PACKAGE", "routechan").replace("** 2", "** 3"))
+        worker.wait_until(lambda: project.touched("routes.py") and "changed, reloading" in worker.output, "it sees it")
+        assert project.answer() == {"ended": True}
+        worker.says("Listening on channels", 2)
+        project.send("square", number=3)
+        assert project.answer()["square"] == 27
+        worker.tell(signal.SIGTERM)
+        worker.ended()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture
-def key() -> str | None:
+def key() -> Iterator[str | None]:
     """The key of a browser's session where a user is logged in."""
     user = User.objects.create(username=new_reply_channel(), password="x")
     session = db.SessionStore()
@@ -50,7 +51,8 @@ def key() -> str | None:
     session[auth.BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
     session[auth.HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.create()
-    return session.session_key
+    yield session.session_key
+    user.delete()
 
 
 def all_of_them(func: Any) -> Any:

@@ -119,7 +119,7 @@ def test_worker_signals_can_be_connected_to() -> None:
 async def test_connections_of_a_plain_consumer(layer: ChannelLayerWrapper, monkeypatch: pytest.MonkeyPatch) -> None:
     """SG-05: old connections are closed before and after a consumer, in its thread, where they are open."""
     order: list[tuple[str, int]] = []
-    monkeypatch.setattr(connections, "close_old_connections", lambda: order.append(("close", threading.get_ident())))
+    monkeypatch.setattr(connections, "close_old", lambda: order.append(("close", threading.get_ident())))
 
     def consumer(message: Any) -> None:
         order.append(("consumer", threading.get_ident()))
@@ -145,7 +145,7 @@ async def test_connections_of_an_async_consumer(layer: ChannelLayerWrapper, monk
         loop.call_soon_threadsafe(done.set)
 
     monkeypatch.setattr(connections, "ASYNC_INTERVAL", 0.01)
-    monkeypatch.setattr(connections, "close_old_connections", close)
+    monkeypatch.setattr(connections, "close_old", close)
 
     async def consumer(message: Any) -> None:
         message.reply_channel.send({"text": message["text"]})

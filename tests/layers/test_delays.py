@@ -20,13 +20,13 @@ def until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.001)
 
 
-def threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "routechan-delays"]
+def threads(delays: Delays) -> list[threading.Thread]:
+    """Those of ``delays``: layers of other tests may still have theirs."""
+    return [thread for thread in threading.enumerate() if getattr(thread, "_target", None) == delays._run]
 
 
 @pytest.fixture
 def delays() -> Delays:
-    until(lambda: not threads(), "those of other tests have ended")
     return Delays()
 
 
@@ -57,8 +57,8 @@ def test_one_thread_serves_all_and_ends_with_the_last(delays: Delays) -> None:
     for _ in range(2):
         for _ in range(20):
             delays.call_later(0.05, lambda: seen.append(1))
-        assert len(threads()) == 1
-        until(lambda: not threads(), "the thread ended")
+        assert len(threads(delays)) == 1
+        until(lambda: not threads(delays), "the thread ended")
     assert len(seen) == 40
 
 
@@ -92,9 +92,9 @@ def test_cleared_calls_are_not_made(delays: Delays) -> None:
     """a flush; the thread ends at once, not when they would have been due."""
     seen: list[int] = []
     delays.call_later(600, lambda: seen.append(1))
-    assert len(threads()) == 1
+    assert len(threads(delays)) == 1
     delays.clear()
-    until(lambda: not threads(), "the thread ended")
+    until(lambda: not threads(delays), "the thread ended")
     delays.call_later(0.01, lambda: seen.append(2))
     until(lambda: seen, "the next one was made")
     assert seen == [2]

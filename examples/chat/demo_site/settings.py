@@ -86,6 +86,7 @@ LOGGING = {
 ROOT_URLCONF = "demo_site.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
+TIME_ZONE = "UTC"
 USE_TZ = True
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "index"

@@ -71,6 +71,7 @@ class Engine:
         self._serializer = serializer
         self._lease = lease
         self._clock = clock
+        self.now = clock.now
         self._keys = Keys(prefix)
         self.counts = Counts()
         self._counted_at = time.monotonic()
@@ -103,6 +104,7 @@ class Engine:
         self._lock = threading.RLock()
         self._woken: list[Waiter] = []  # who was given a message by an operation of the pipe
         self._popping: dict[str, int] = {}  # queue -> how many pops for it are on their way
+        self._pops = threading.Condition(self._lock)  # one of them has come back
         self._readers: dict[str, Reader] = {}  # place -> who waits there for others' channels
         self._mailbox: Reader | None = None
         self._served: set[str] = set()
@@ -245,6 +247,16 @@ class Engine:
             if reader is not None:
                 reader.release(queue)
 
+    def withdraw(self, queues: Sequence[str]) -> None:
+        """Nobody waits for ``queues`` any more: back when nothing of them is on its way here, or it takes too long."""
+        ends = time.monotonic() + CLOSING_TIME
+        with self._lock:
+            self._pops.wait_for(lambda: not any(queue in self._popping for queue in queues), CLOSING_TIME)
+        for queue in queues:
+            reader = self._reader_of(queue)
+            if reader is not None:
+                reader.release(queue, ends)
+
     def _keep(self, arrivals: Iterable[Arrival]) -> None:
         woken: list[Waiter] = []
         for arrival in arrivals:
@@ -276,6 +288,7 @@ class Engine:
                 elif self.store.waiting(queue):
                     # Not while another pop is on its way: what two fetch at once may arrive in the wrong order.
                     self._reader(queue).want(queue)
+            self._pops.notify_all()
 
     def _told(self) -> None:
         """Some operations are done: wake those who got a message all at once, because each wake-up is a system call."""

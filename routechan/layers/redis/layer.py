@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import functools
 import os
@@ -88,6 +89,7 @@ class RedisChannelLayer(BaseChannelLayer):
             clock=clock or RedisClock(),
         )
         self._engine = self._make_engine(make_topology(self._hosts))
+        self._receiving: set[LoopWaiter] = set()
         self._sync = RedisSyncLayer(self)
         _watch(self)
 
@@ -150,6 +152,7 @@ class RedisChannelLayer(BaseChannelLayer):
         while True:
             waiter = LoopWaiter(queues)
             if not engine.store.take(waiter):
+                self._receiving.add(waiter)
                 try:
                     engine.demand_any(queues)
                     await waiter.future
@@ -158,9 +161,36 @@ class RedisChannelLayer(BaseChannelLayer):
                     for queue in queues:
                         engine.no_demand(queue)
                     raise
+                finally:
+                    self._receiving.discard(waiter)
             content = engine.decode(waiter)
             if content is not None and waiter.item is not None:
                 return waiter.item.channel, content
+
+    def now(self) -> float:
+        return self._engine.now()
+
+    def held(self) -> list[Content]:
+        found: list[Content | None] = []
+        for waiter in tuple(self._receiving):
+            if waiter.item is not None:
+                with suppress(RuntimeError):  # it has just given up, and its message with it
+                    found.append(self._engine.decode(waiter))
+        return [content for content in found if content is not None]
+
+    async def withdraw(self, channels: Iterable[str]) -> list[tuple[str, Content]]:
+        engine = self._engine
+        queues = tuple(map(names.check_receive_name, channels))
+        await asyncio.to_thread(engine.withdraw, queues)
+        found: list[tuple[str, Content]] = []
+        while True:
+            waiter = LoopWaiter(queues)
+            if not engine.store.take(waiter):
+                engine.store.leave(waiter, put_back=False)
+                return found
+            content = engine.decode(waiter)
+            if content is not None and waiter.item is not None:
+                found.append((waiter.item.channel, content))
 
     async def new_channel(self, prefix: str = "specific") -> str:
         engine = self._engine
@@ -235,6 +265,7 @@ class RedisChannelLayer(BaseChannelLayer):
     def after_fork(self) -> None:
         """In the child: connections, a name and threads of its own; the parent goes on with its own."""
         self._engine.abandon()
+        self._receiving.clear()
         self._engine = self._make_engine(make_topology(self._hosts))
 
 

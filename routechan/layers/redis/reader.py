@@ -82,9 +82,13 @@ class Reader:
         if queue in self._armed and not self._room(queue):
             self._ring()
 
-    def release(self, queue: str) -> None:
-        """As ``given_up``; back when no message of ``queue`` is on its way here, or somebody waits for it again."""
-        ends = time.monotonic() + RELEASE
+    def release(self, queue: str, ends: float | None = None) -> None:
+        """As ``given_up``; back when no message of ``queue`` is on its way here, or somebody waits for it again.
+
+        Not later than ``ends``, of ``time.monotonic``; a second from now if it is not given.
+        """
+        if ends is None:
+            ends = time.monotonic() + RELEASE
         with self._changed:
             if queue not in self._wanted or self._room(queue):
                 return
@@ -196,7 +200,7 @@ class Reader:
             connection.close()
         if self._closed:
             return
-        if error is not None:
+        if error is not None and not self._retry.failing:  # said once, until it is reached again
             logger.info("Waiting for messages was interrupted, and goes on: %s", error)
         if isinstance(error, NOT_HERE):
             try:

@@ -17,6 +17,11 @@ class Retry:
         self._interval = FIRST_RETRY
         self.at = 0.0
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last try failed."""
+        return self.at > 0
+
     def failed(self) -> None:
         self.at = time.monotonic() + self._interval * random.uniform(0.5, 1.0)
         self._interval = min(self._interval * 2, LONGEST_RETRY)

@@ -142,10 +142,13 @@ class Command(DjangoCommand):
         if type(self).get_consumer is not Command.get_consumer:
             self.channel_layer.router.add_route(Route("http.request", self.get_consumer(**options)))  # type: ignore[attr-defined]
         self.listen(server)
+        host = f"[{self.addr}]" if ":" in self.addr else self.addr
         quit_key = "CTRL-BREAK" if sys.platform == "win32" else "CONTROL-C"
         self.stdout.write(
-            f"Serving HTTP and WebSockets at {self.protocol}://{self.addr}:{self.port}/ with settings "
-            f"{settings.SETTINGS_MODULE!r} and channel layer {self.channel_layer}\nQuit the server with {quit_key}."
+            f"{datetime.datetime.now():%B %d, %Y - %X}\n"
+            f"Django version {self.get_version()}, using settings {settings.SETTINGS_MODULE!r}\n"
+            f"Serving HTTP and WebSockets at {self.protocol}://{host}:{self.port}/ with channel layer "
+            f"{self.channel_layer}\nQuit the server with {quit_key}."
         )
         with suppress(KeyboardInterrupt):
             server.run()

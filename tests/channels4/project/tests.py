@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from channels.testing import ApplicationCommunicator, WebsocketCommunicator
 from django.contrib.auth.models import User
 from django.test import TransactionTestCase, override_settings
 
+from routechan import Group
 from routechan.layers import InMemoryChannelLayer
+from routechan_django.test import ChannelTestCase
+from routechan_django.test import layers as test_layers
 
 from .asgi import application, sockets
 from .workers import Thumbnails
@@ -92,3 +96,20 @@ class BothKindsTests(TransactionTestCase):
         await worker.send_input(message)
         assert await socket.receive_from() == "thumbnail 7 is made"
         await socket.disconnect()
+
+
+class OwnLayerTests(ChannelTestCase):
+    def test_what_a_class_sends_a_test_reads(self) -> None:
+        layer = get_channel_layer()
+        assert isinstance(layer, InMemoryChannelLayer)
+        async_to_sync(layer.send)("thumbnails", {"type": "make", "id": 7})
+        assert self.get_next_message("thumbnails", require=True)["id"] == 7
+        Group("gallery").add("answers")
+        async_to_sync(layer.group_send)("gallery", {"type": "chat.line"})
+        assert async_to_sync(layer.receive)("answers") == {"type": "chat.line"}
+
+    def test_the_layer_of_the_settings_comes_back(self) -> None:
+        own = get_channel_layer()
+        with test_layers.fresh_layers(["default", "alerts"]):
+            assert own is not get_channel_layer() is not get_channel_layer("alerts")
+        assert get_channel_layer() is own

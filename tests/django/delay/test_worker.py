@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
 from routechan.layers import SyncChannelLayer
@@ -169,6 +169,15 @@ def test_a_database_that_fails(ten: SyncChannelLayer, caplog: pytest.LogCaptureF
     assert "The database of delayed messages failed" in caplog.text
     work(ten, 1)
     assert DelayedMessage.objects.count() == 1
+
+
+def test_in_a_test_case(ten: SyncChannelLayer) -> None:
+    """DL-12, TC-13: run inside a test's transaction it leaves the connection open, as the one of 1.x did."""
+    with transaction.atomic(), mock.patch.object(connections["default"], "close_if_unusable_or_obsolete") as close:
+        ten.send("asgi.delay", request())
+        work(ten, 1)
+    assert DelayedMessage.objects.count() == 1
+    assert not close.called
 
 
 def test_how_often_it_looks(ten: SyncChannelLayer, caplog: pytest.LogCaptureFixture) -> None:

@@ -213,14 +213,18 @@ def test_it_goes_on_after_trouble(bench: Bench, error: Exception, caplog: pytest
     assert [type(moved) for moved in bench.topology.moved] == [MovedError] * isinstance(error, MovedError)
 
 
-def test_a_server_that_is_away_is_tried_until_it_is_back(bench: Bench) -> None:
-    """R6: with a back-off, so that it is not flooded."""
+def test_a_server_that_is_away_is_tried_until_it_is_back(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """R6: with a back-off, so that it is not flooded; neither is the log."""
+    caplog.set_level(logging.INFO, "routechan")
     bench.node.refused = RedisConnectionError("away")
     bench.reader.want("a")
     until(lambda: bench.node.connects >= 3, "it tried again")
     bench.node.refused = None
     bench.replies.put([b"key:a", [b"1"]])
     until(lambda: bench.came, "it came after all")
+    assert [record.message for record in caplog.records if "away" in record.message] == [
+        "Waiting for messages was interrupted, and goes on: away"
+    ]
 
 
 def test_one_message_that_cannot_be_handled_costs_only_itself(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

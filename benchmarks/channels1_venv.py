@@ -1,4 +1,4 @@
-"""A virtual environment for asgi_redis 1.4.3, which runs on no current library."""
+"""A virtual environment for Channels 1.1.8 with Daphne and asgi_redis, which run on no current library."""
 
 from __future__ import annotations
 
@@ -7,24 +7,35 @@ import shutil
 import subprocess
 from pathlib import Path
 
-PACKAGES = ("asgi_redis==1.4.3", "redis==2.10.6", "msgpack-python==0.5.6", "asgiref==1.1.2", "six")
+PACKAGES = (
+    "channels==1.1.8",
+    "daphne==1.4.2",
+    "asgi_redis==1.4.3",
+    "asgiref==1.1.2",
+    "django==1.11.29",
+    "redis==2.10.6",
+    "msgpack-python==0.5.6",
+    "six",
+)
 # msgpack 0.5.6 compiles up to 3.7; later it falls back on pure Python, which would make asgi_redis look slow.
 PYTHONS = ("3.7", "3.6", "3.8", "3.9", "3.10")
 FACTS = """
-import platform, asgi_redis, asgiref, msgpack, pkg_resources, redis
+import platform, msgpack, pkg_resources
+names = ("channels", "daphne", "asgi_redis", "asgiref", "django", "twisted", "autobahn", "redis")
+found = ["%s %s" % (name, pkg_resources.get_distribution(name).version) for name in names]
 packer = "compiled" if "fallback" not in msgpack.Packer.__module__ else "pure Python"
-print("asgi_redis %s, redis-py %s, asgiref %s, msgpack %s (%s), %s %s" % (
-    pkg_resources.get_distribution("asgi_redis").version, redis.__version__,
-    pkg_resources.get_distribution("asgiref").version, ".".join(map(str, msgpack.version)), packer,
-    platform.python_implementation(), platform.python_version()))
+found.append("msgpack %s (%s)" % (".".join(map(str, msgpack.version)), packer))
+found.append("%s %s" % (platform.python_implementation(), platform.python_version()))
+print(", ".join(found))
 """
+FOLDER = Path(__file__).resolve().parent.parent / ".venvs" / "channels1"
 
 
 class Missing(Exception):
     """It cannot be had here."""
 
 
-def prepare(folder: Path) -> tuple[Path, str]:
+def prepare(folder: Path = FOLDER) -> tuple[Path, str]:
     """The interpreter of an environment in ``folder``, made if it is not there, and what is in it. Or ``Missing``."""
     python = folder / "bin" / "python"
     if python.exists():
