@@ -61,12 +61,13 @@ def relay_application(
     http: ASGIApplication | None = None,
     *,
     options: ServerOptions | None = None,
-    relay_http: bool = False,
+    relay_http: bool | Router = False,
     event_timeout: float = EVENT_TIMEOUT,
 ) -> Application:
     """An ASGI 3 callable that holds the connections and leaves all consumers to workers on the same layer.
 
-    Requests go to ``http``, or with ``relay_http`` to the workers. ``event_timeout`` is the seconds an event may take.
+    Requests go to ``http``; with ``relay_http`` to the workers, all of them or those that a router takes.
+    ``event_timeout`` is the seconds an event may take.
     Without ``options``, ``/healthz`` says how the server is.
     """
     options = ServerOptions(health_path=HEALTH_PATH) if options is None else options

@@ -8,7 +8,6 @@ else started.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
 from .channel_consumers import ChannelConsumers
@@ -18,10 +17,7 @@ from .handover import Outlet
 from .layers.base import SyncChannelLayer
 from .line import Line
 from .message import Message
-from .observe.failures import about
 from .runtime import Runtime
-
-logger = logging.getLogger("routechan")
 
 
 class InlineConsumers:
@@ -54,13 +50,7 @@ class InlineConsumers:
 
     def takes(self, channel: str, content: Content) -> bool:
         """Whether the routing has a consumer for this message."""
-        try:
-            return self.dispatcher.router.match(Message(content, channel, self.layer)) is not None
-        except Exception:  # a custom route object may raise anything
-            logger.exception(
-                "Routing a message on %s failed; no consumer takes it", channel, extra=about(channel, content)
-            )
-            return False
+        return self.dispatcher.router.takes(Message(content, channel, self.layer))
 
     def line(self, outlet: Outlet) -> Line:
         """What takes the events of a new connection, in order."""

@@ -8,20 +8,26 @@ was taken, and that nobody says to be running, is lost with its worker: the conn
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
+import math
 from collections.abc import Awaitable, Iterable, Sequence
 
 from .encoding import Content
 from .exceptions import ChannelFull, ChannelLayerUnavailable
 from .handover import HTTP_CHANNELS, SOCKET_CHANNELS, Outlet, settled
 from .layers.base import BaseChannelLayer
+from .message import Message
 from .observe import tracing
 from .observe.counters import counters
 from .observe.failures import about
 from .observe.watched import watched
 from .relaying import SAID_EVERY, Mark, closed_note, marked, notes_channel
+from .routing import Router
 
 logger = logging.getLogger("routechan")
+
+HTTP_DISCONNECT = HTTP_CHANNELS[1]
 
 #: Seconds that an event may take, with its wait for a worker, before its connection goes on without it.
 EVENT_TIMEOUT = 60.0
@@ -44,15 +50,22 @@ TOO_BUSY: dict[str, Content] = {
 }
 
 
+class _Outcome(enum.Enum):
+    SETTLED = enum.auto()
+    LOST = enum.auto()
+    LATE = enum.auto()
+
+
 class _Relayed:
     """An event on its way. Lifetime: until it is settled."""
 
-    __slots__ = ("channel", "heard", "number", "outcome", "suspected")
+    __slots__ = ("channel", "heard", "number", "outcome", "suspected", "until")
 
-    def __init__(self, number: int, channel: str, outcome: asyncio.Future[bool], now: float) -> None:
+    def __init__(self, number: int, channel: str, outcome: asyncio.Future[_Outcome], now: float) -> None:
         self.number = number
         self.channel = channel
-        self.outcome = outcome  # whether a worker settled it
+        self.outcome = outcome
+        self.until = math.inf  # known as soon as it is sent
         self.heard = now
         self.suspected: float | None = None
 
@@ -70,14 +83,16 @@ class _Room:
 class RelayConsumers:
     """Hands the events of one server process to workers. Lifetime: from ``start`` to ``stop``, on one event loop.
 
-    ``http``: requests are relayed too. ``event_timeout`` is seconds.
+    ``http``: requests are relayed too, all of them or those that a router takes. For sockets no router is asked:
+    workers know their routes, and this process may have been started with others. ``event_timeout`` is seconds.
     """
 
-    def __init__(self, layer: BaseChannelLayer, *, http: bool = False, event_timeout: float = EVENT_TIMEOUT) -> None:
+    def __init__(
+        self, layer: BaseChannelLayer, *, http: bool | Router = False, event_timeout: float = EVENT_TIMEOUT
+    ) -> None:
         self.layer = layer
         self.event_timeout = event_timeout
         self._http = http
-        self._prefixes = ("websocket.", "http.") if http else ("websocket.",)
         self._number = 0
         self._relayed: dict[int, _Relayed] = {}
         self._rooms: dict[str, _Room] = {}
@@ -90,11 +105,12 @@ class RelayConsumers:
         self._telling: set[asyncio.Task[None]] = set()
         self.layer.attach(self._notes, self._note)
         self._forget = watched.add(self.layer, SOCKET_CHANNELS + (HTTP_CHANNELS if self._http else ()))
-        self._watching = self._loop.create_task(self._watch())
+        self._watching = [self._loop.create_task(watch()) for watch in (self._end_late, self._find_lost)]
 
     async def stop(self) -> None:
-        self._watching.cancel()
-        await asyncio.wait([self._watching, *self._telling])
+        for task in self._watching:
+            task.cancel()
+        await asyncio.wait([*self._watching, *self._telling])
         self._forget()
         try:
             await settled(self.layer.detach(self._notes))
@@ -102,11 +118,16 @@ class RelayConsumers:
             logger.warning("The layer did not take notice that %s has ended: %s", self._notes, error)
 
     def serves(self, channels: Iterable[str], content: Content) -> bool:
-        """Whether messages on ``channels`` are relayed: what the workers' routing has is not known here."""
-        return any(channel.startswith(self._prefixes) for channel in channels)
+        """Whether messages on ``channels`` are relayed from where ``content`` came."""
+        if all(channel in SOCKET_CHANNELS for channel in channels):
+            return True
+        return self._http if isinstance(self._http, bool) else self._http.serves(channels, content)
 
     def takes(self, channel: str, content: Content) -> bool:
-        return channel.startswith(self._prefixes)
+        """Whether this message is relayed."""
+        if isinstance(self._http, bool) or channel in SOCKET_CHANNELS:
+            return self.serves((channel,), content)
+        return self._http.takes(Message(content, channel, self.layer.sync))
 
     def line(self, outlet: Outlet) -> RelayLine:
         """What takes the events of a new connection, in order."""
@@ -174,9 +195,9 @@ class RelayConsumers:
         return None
 
     async def _outcome(self, event: _Relayed, content: Content) -> None:
-        try:
-            done = await asyncio.wait_for(event.outcome, self.event_timeout)
-        except asyncio.TimeoutError:
+        event.until = self._loop.time() + self.event_timeout  # see _end_late: a timer for each would cost more
+        outcome = await event.outcome
+        if outcome is _Outcome.LATE:
             counters.events_late += 1
             logger.error(
                 "The event on %s of %r was not settled within %g s; its connection goes on without it",
@@ -185,8 +206,7 @@ class RelayConsumers:
                 self.event_timeout,
                 extra=about(event.channel, content),
             )
-            return
-        if not done:
+        elif outcome is _Outcome.LOST:
             counters.events_lost += 1
             logger.error(
                 "The event on %s of %r is lost with the worker that took it; its connection goes on",
@@ -198,7 +218,7 @@ class RelayConsumers:
     # Notes
 
     def tell(self, channel: str, note: Content) -> None:
-        """Send a note to a worker; one that cannot be told finds out by itself."""
+        """Send a worker what need not be settled. One that misses a note finds out by itself."""
         task = self._loop.create_task(self._tell(channel, note))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
@@ -207,7 +227,7 @@ class RelayConsumers:
         try:
             await settled(self.layer.post(channel, note))
         except (ChannelFull, ChannelLayerUnavailable) as error:
-            logger.warning("A worker could not be told that a connection is over: %s", error)
+            logger.warning("Workers could not be told that a connection is over: %s", error)
 
     def _note(self, channels: Sequence[str], content: Content) -> None:
         """Called by the layer in any thread."""
@@ -221,7 +241,7 @@ class RelayConsumers:
                 if "streams" in content:
                     self._streams[number] = content["streams"]
                 self._was_taken(event)
-                event.outcome.set_result(True)
+                event.outcome.set_result(_Outcome.SETTLED)
             return
         now = self._loop.time()
         for number in content.get("running", ()):
@@ -234,9 +254,17 @@ class RelayConsumers:
     def _was_taken(self, event: _Relayed) -> None:
         self._taken[event.channel] = max(event.number, self._taken.get(event.channel, 0))
 
-    # Losses
+    # What is not settled
 
-    async def _watch(self) -> None:
+    async def _end_late(self) -> None:
+        while True:
+            await asyncio.sleep(LOOKED_AT_EVERY)
+            now = self._loop.time()
+            for event in self._relayed.values():
+                if now > event.until and not event.outcome.done():
+                    event.outcome.set_result(_Outcome.LATE)
+
+    async def _find_lost(self) -> None:
         while True:
             await asyncio.sleep(LOOKED_AT_EVERY)
             try:
@@ -263,7 +291,7 @@ class RelayConsumers:
         elif event.suspected is None:
             event.suspected = now
         elif now - event.suspected > SUSPICION:
-            event.outcome.set_result(False)
+            event.outcome.set_result(_Outcome.LOST)
 
 
 def _traced(channel: str, content: Content) -> Content:
@@ -289,6 +317,9 @@ class RelayLine:
         return self._handle(channel, content)
 
     async def _handle(self, channel: str, content: Content) -> None:
+        if channel == HTTP_DISCONNECT:  # nothing comes after it, and workers need not have a route for it
+            self._relay.tell(channel, content)
+            return
         streams_at = await self._relay.relay(channel, content, self._outlet)
         if streams_at is not None:
             if self._streams_at is None:

@@ -6,6 +6,7 @@ Anything with ``match(message)`` and ``channel_names()`` may stand in it (RT-01)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,10 +17,12 @@ from .exceptions import InvalidName, RoutingError
 from .kinds import Consumer, kind_of
 from .message import Message
 from .names import as_text, check_channel_name
+from .observe.failures import about
 from .patterns import Patterns, compile_pattern, match_pattern, named_groups_only
 
-Match = tuple[Consumer, dict[str, Any]]
+logger = logging.getLogger("routechan")
 
+Match = tuple[Consumer, dict[str, Any]]
 
 #: For how many paths a router remembers its answers, and how long these may be: clients choose them.
 KNOWN_PATHS = 4096
@@ -185,6 +188,18 @@ class Router:
     def serves(self, channels: Iterable[str], known: Content) -> bool:
         """Whether a route (the defaults aside) could ever take a message on ``channels``."""
         return any(self.root.could_match(channel, known) for channel in channels)
+
+    def takes(self, message: Message) -> bool:
+        """Whether a route takes ``message``; one that raises does not, and is logged."""
+        try:
+            return self.match(message) is not None
+        except Exception:  # a custom route object may raise anything
+            logger.exception(
+                "Routing a message on %s failed; no consumer takes it",
+                message.channel_name,
+                extra=about(message.channel_name, message.content),
+            )
+            return False
 
     def needs_threads(self, channel: str) -> bool:
         """Whether a consumer that is no ``async def`` could take a message on ``channel``.

@@ -155,6 +155,7 @@ def build_application(layer: ChannelLayerWrapper) -> Application:
             layer.layer,
             http=ASGIHandler(),  # type: ignore[arg-type]
             options=conf.server_options(),
+            relay_http=layer.router,
         )
     layer.router.check_default()
     return inline_application(

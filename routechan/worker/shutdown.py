@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -13,6 +14,11 @@ import time
 from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 from typing import Any, NoReturn
+
+try:
+    import uvloop
+except ImportError:
+    uvloop = None  # type: ignore[assignment]
 
 from .health import Health
 from .link import HURRY, ParentLink
@@ -35,13 +41,16 @@ def run(process: WorkerProcess, *, health: Health | None = None, parent: ParentL
 
     It then takes no more messages and returns when what it runs has ended. What has not ended within its drain time
     is broken off; then, and at a second signal, this logs what was left and ends the Python process with status 1.
+
+    The event loop is uvloop's where that is installed.
     """
     ending = _Ending(process)
     with _signals(ending, parent), health or contextlib.nullcontext():
         if parent is not None:
             parent.listen(ending.say)
         try:
-            broken_off = asyncio.run(process.run())
+            gc.freeze()  # what is loaded by now lives as long as the process: the collector need not look at it again
+            broken_off = (asyncio if uvloop is None else uvloop).run(process.run())
             if broken_off:
                 ending.exit_now(f"{broken_off} consumers did not end within the drain time")
         finally:

@@ -146,7 +146,7 @@ class DaphneProcess(ProcessSetup):
         options = dataclasses.replace(options, allowed_origins=[*(options.allowed_origins or ()), self._host])
         http = _http_application(self._serve_static)
         if runs_in_workers(layer):
-            return relay_application(layer.layer, http, options=options)
+            return relay_application(layer.layer, http, options=options, relay_http=layer.router)
         layer.router.check_default()
         return inline_application(dispatcher(layer), layer, http=http, options=options, threads=self._threads)
 

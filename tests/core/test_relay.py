@@ -467,11 +467,34 @@ async def test_requests_through_a_worker(default_layer: SyncChannelLayer) -> Non
     def view(message: Message) -> None:
         message.reply_channel.send({"status": 200, "content": message["path"].encode() + message["body"]})
 
-    async with working(default_layer, route("http.request", view), route("http.disconnect", nothing)):
+    async with working(default_layer, route("http.request", view)):
         async with serving(default_layer, relay_http=True) as application:
             assert await get(application, "/page/", "POST", b"body") == (200, b"/page/body")
         async with serving(default_layer) as application:
             assert (await get(application, "/page/"))[0] == 404
+
+
+async def test_requests_that_a_router_takes(default_layer: SyncChannelLayer) -> None:
+    """RT-33: with a router, what its routes take, the body included, goes to workers; the rest is answered here."""
+    routes = [route("http.request", answer, path="^/routed/$", body="^yes"), route("http.disconnect", told)]
+    async with working(default_layer, *routes), serving(default_layer, relay_http=Router(routes)) as application:
+        assert await get(application, "/routed/", "POST", b"yes") == (200, b"answered")
+        assert (await get(application, "/routed/", "POST", b"no"))[0] == 404
+        assert (await get(application, "/other/", "POST", b"yes"))[0] == 404
+        await until(lambda: gone)
+    assert gone == ["/routed/"]
+    gone.clear()
+
+
+gone: list[str] = []
+
+
+def answer(message: Message) -> None:
+    message.reply_channel.send({"status": 200, "content": b"answered"})
+
+
+def told(message: Message) -> None:
+    gone.append(message["path"])
 
 
 async def test_draining(default_layer: SyncChannelLayer) -> None:

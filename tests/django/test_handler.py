@@ -496,7 +496,8 @@ def test_response_later(
         signals.request_finished.disconnect(finished)
     assert failed == []
     assert events == [202]  # process_exception is not asked
-    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+    ours = [record for record in caplog.records if record.name != "asyncio"]  # which complains of slow machines
+    assert [record for record in ours if record.levelno > logging.INFO] == []
 
 
 def test_sessions_are_saved_before_a_later_response(default_layer: SyncChannelLayer) -> None:
