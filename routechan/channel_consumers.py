@@ -54,7 +54,7 @@ class ChannelConsumers:
         self._loop = asyncio.get_running_loop()
         self._running = Running(layer, layer.layer.held)
         self.taken_at: float | None = None  # when the last message was taken, in the seconds of ``time.monotonic``
-        self._streams: dict[str, Line] = {}  # connection -> what streams to it
+        self._streams: dict[str, list[Line]] = {}  # connection -> what streams to it
         self._notes: str | None = None  # where servers tell that a connection is over
         self._watching: asyncio.Task[None] | None = None
         self._forget: Callable[[], None] | None = None
@@ -153,7 +153,7 @@ class ChannelConsumers:
 
     def _keep_streams(self, connection: str, line: Line) -> str:
         """Remember what streams to ``connection``; returns where the server tells that it is over."""
-        self._streams[connection] = line
+        self._streams.setdefault(connection, []).append(line)
         if self._notes is None:
             self._notes = notes_channel(self._layer.layer.process)
             self._layer.layer.attach(self._notes, self._note)
@@ -166,17 +166,15 @@ class ChannelConsumers:
 
     def _end_streams(self, connections: Iterable[str | None]) -> None:
         for connection in connections:
-            line = self._streams.pop(connection, None) if connection is not None else None
-            if line is not None:
+            for line in self._streams.pop(connection, ()) if connection is not None else ():
                 line.end_streams()
 
     async def _watch_servers(self) -> None:
         """A server that died tells nobody that its connections are over."""
         while True:
             await asyncio.sleep(SERVERS_LOOKED_AT_EVERY)
-            for connection, line in tuple(self._streams.items()):
-                if not line.streams:
-                    self._streams.pop(connection, None)
+            streaming = {name: [line for line in lines if line.streams] for name, lines in self._streams.items()}
+            self._streams = {name: lines for name, lines in streaming.items() if lines}
             try:
                 gone = [name for name in tuple(self._streams) if not await self._layer.layer.is_served(name)]
             except ChannelLayerUnavailable:
