@@ -20,8 +20,9 @@ def layers() -> Iterator[None]:
     redis = {
         "BACKEND": "routechan.layers.RedisChannelLayer",
         "CONFIG": {"hosts": [f"redis://127.0.0.1:{free_port()}"]},
+        "ROUTING": [],
     }
-    memory = {"BACKEND": "routechan.layers.InMemoryChannelLayer"}
+    memory = {"BACKEND": "routechan.layers.InMemoryChannelLayer", "ROUTING": []}
     previous = channel_layers.set(DEFAULT_CHANNEL_LAYER, None)
     with override_settings(CHANNEL_LAYERS={"default": redis, "memory": memory}):
         yield

@@ -14,6 +14,7 @@ CHANNEL_LAYERS = {
             "prefix": os.environ.get("REDIS_PREFIX", "observe"),
             **json.loads(os.environ.get("LAYER_OPTIONS", "{}")),
         },
+        "ROUTING": [],
     },
-    "memory": {"BACKEND": "routechan.layers.InMemoryChannelLayer"},
+    "memory": {"BACKEND": "routechan.layers.InMemoryChannelLayer", "ROUTING": []},
 }
