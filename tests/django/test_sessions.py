@@ -313,6 +313,7 @@ def test_login_in_a_consumer_keeps_the_key() -> None:
 
     consumer(message(reply_channel=name))
     assert session_for_reply_channel(name)[auth.SESSION_KEY] == str(user.pk)
+    user.delete()
 
 
 async def test_async_session_methods_keep_the_key() -> None:
