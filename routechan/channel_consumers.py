@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from .channel import Channel
-from .channel_reader import ChannelReader
+from .channel_reader import TAKEN_LIMIT, ChannelReader, Free
 from .delivery import flush
 from .encoding import Content
 from .exceptions import ChannelFull, ChannelLayerUnavailable
 from .handover import settled
+from .kinds import Kind, kind_of
 from .layers.base import SyncChannelLayer
 from .line import Line
 from .message import Message
@@ -32,9 +33,6 @@ from .runtime import Runtime
 
 logger = logging.getLogger("routechan")
 
-#: How many messages may be consumed at a time on channels whose consumers are all async, and so need no threads.
-ASYNC_LIMIT = 1000
-
 #: Seconds between looks whether the servers of running streams are still there.
 SERVERS_LOOKED_AT_EVERY = 5.0
 
@@ -42,8 +40,7 @@ SERVERS_LOOKED_AT_EVERY = 5.0
 class ChannelConsumers:
     """Lifetime: from ``start`` to ``stop``, on one event loop.
 
-    At most ``limit`` messages are taken and not yet consumed; of channels that async consumers alone could take
-    messages of, ``ASYNC_LIMIT``.
+    At most ``limit`` messages are taken whose consumers need a thread, and have not ended.
     """
 
     def __init__(self, runtime: Runtime, layer: SyncChannelLayer, *, limit: int) -> None:
@@ -51,6 +48,7 @@ class ChannelConsumers:
         self._layer = layer
         self._reader = ChannelReader(layer.layer, self._consume, taken=self._taken)
         self._limit = limit
+        self._on_threads: set[str] = set()  # channels that consumers which need a thread may take messages of
         self._loop = asyncio.get_running_loop()
         self._running = Running(layer, layer.layer.held)
         self.taken_at: float | None = None  # when the last message was taken, in the seconds of ``time.monotonic``
@@ -62,9 +60,9 @@ class ChannelConsumers:
     def start(self, channels: Iterable[str]) -> None:
         self._forget = watched.add(self._layer.layer, channels)
         needs_threads = self._runtime.dispatcher.router.needs_threads
-        on_threads = {channel for channel in channels if needs_threads(channel)}
-        self._reader.start(on_threads, limit=self._limit)
-        self._reader.start(set(channels) - on_threads, limit=ASYNC_LIMIT)
+        self._on_threads = {channel for channel in channels if needs_threads(channel)}
+        self._reader.start(self._on_threads, limit=self._limit)
+        self._reader.start(set(channels) - self._on_threads, limit=TAKEN_LIMIT)
 
     async def stop(self, within: float | None = None) -> int:
         """Take no more messages, and wait for what is running, ``within`` seconds at most; how many did not end.
@@ -92,29 +90,33 @@ class ChannelConsumers:
         """Channel -> how many of its messages are being consumed. From any thread."""
         return self._reader.running_on()
 
-    async def _consume(self, channel: str, content: Content) -> None:
+    async def _consume(self, channel: str, content: Content, free: Free) -> None:
+        if channel not in self._on_threads:
+            free = _keep
         mark = take_mark(content)
         if mark is None:
-            await self._consume_message(channel, content)
+            await self._consume_message(channel, content, free)
             return
         try:
-            await self._consume_event(channel, content, mark)
+            await self._consume_event(channel, content, mark, free)
         finally:
             self._running.remove(mark)
 
-    async def _consume_message(self, channel: str, content: Content) -> None:
+    async def _consume_message(self, channel: str, content: Content, free: Free) -> None:
         """One that asks for another try goes to the end of its channel."""
         dispatcher = self._runtime.dispatcher
         run = dispatcher.match(Message(content, channel, self._layer))
         if run is None:
             return
+        if kind_of(run.consumer) is Kind.ASYNC:  # it needs no thread
+            free()
         await Line(self._runtime, None).perform(run)
         if run.later and dispatcher.may_retry(run):
             # Sent like any other message, so that a full channel is waited for, and logged.
             run.add(run.message.channel, run.message.content)
             await settled(flush(run))
 
-    async def _consume_event(self, channel: str, content: Content, mark: Mark) -> None:
+    async def _consume_event(self, channel: str, content: Content, mark: Mark, free: Free) -> None:
         if self._layer.layer.now() > mark.until:
             logger.warning(
                 "An event on %s of %r is not run: its server has given it up, after waiting for a worker",
@@ -128,9 +130,12 @@ class ChannelConsumers:
             await self._tell(connection, {"close": True})
             await self._tell(mark.notes, settled_note(mark.number, None))
             return
-        settling = _Settling(self._layer, mark)
+        settling = _Settling(self._layer, mark, free)
         line = Line(self._runtime, _RemoteOutlet(self._layer, connection), settling.flush)
-        await settled(line.handle(channel, content))
+        pending = line.handle(channel, content)
+        if not line.running:  # on a thread
+            free()
+        await settled(pending)
         await line.idle()
         if not settling.told:
             streams_at = self._keep_streams(connection, line) if line.streams else None
@@ -182,19 +187,24 @@ class ChannelConsumers:
             self._end_streams(gone)
 
 
+def _keep() -> None:
+    """In place of ``free`` where a place is not that of a thread, but bounds what is taken."""
+
+
 class _Settling:
     """Has the note that an event is settled leave with what its consumer sent. Lifetime: event.
 
     Behind it, and together with it: the server that waits for the note sends the connection's next event when it
     has come, and a round trip of its own would be one more for each event. What finds its channel full, and is tried
-    again, comes after the note.
+    again, comes after the note. The thread is free from here on: the next message is asked for in the same turn.
     """
 
-    __slots__ = ("_layer", "_mark", "told")
+    __slots__ = ("_free", "_layer", "_mark", "told")
 
-    def __init__(self, layer: SyncChannelLayer, mark: Mark) -> None:
+    def __init__(self, layer: SyncChannelLayer, mark: Mark, free: Free) -> None:
         self._layer = layer
         self._mark = mark
+        self._free = free
         self.told = False
 
     def flush(self, run: Run) -> Awaitable[None] | None:
@@ -203,6 +213,7 @@ class _Settling:
             self.told = True
             counters.sent -= 1  # a note is none of the messages that are counted
             run.add(Channel(self._mark.notes, channel_layer=self._layer), settled_note(self._mark.number, None))
+            self._free()
         return flush(run)
 
 

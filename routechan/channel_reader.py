@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -20,26 +21,46 @@ FAULT_DELAY = 1.0
 #: Seconds that ``stop`` waits for the consumers that are running.
 STOP_TIME = 10.0
 
-Consume = Callable[[str, Content], Awaitable[None]]
+Free = Callable[[], object]
+Consume = Callable[[str, Content, Free], Awaitable[None]]
 Taken = Callable[[str, Content], object]
 
 #: How many wait for messages of one set of channels at a time, each for any of them.
 READERS = 32
 
+#: How many messages may be taken and not over, those that have given back their place included.
+TAKEN_LIMIT = 1000
+
+
+class _Place:
+    """Room for one message. Lifetime: from before it is taken until it is over, or gives it back."""
+
+    __slots__ = ("_room",)
+
+    def __init__(self, room: asyncio.Semaphore) -> None:
+        self._room: asyncio.Semaphore | None = room
+
+    def free(self) -> None:
+        """Leave it to another message; said again, nothing."""
+        room, self._room = self._room, None
+        if room is not None:
+            room.release()
+
 
 class _Message(NamedTuple):
-    """One that was taken, and where it holds a place."""
+    """One that was taken."""
 
     channel: str
     content: Content
-    room: asyncio.Semaphore
+    place: _Place
 
 
 class ChannelReader:
     """Lifetime: from the first ``start`` to ``stop``, on one event loop.
 
     Messages with the same reply channel are consumed one after another, in the order they were sent; others run side
-    by side. ``taken`` is called with each as soon as it is taken.
+    by side. ``taken`` is called with each as soon as it is taken. ``consume(channel, content, free)`` may call ``free``
+    when the message needs its place no longer, and goes on.
     """
 
     def __init__(self, layer: BaseChannelLayer, consume: Consume, *, taken: Taken | None = None) -> None:
@@ -54,8 +75,8 @@ class ChannelReader:
     def start(self, channels: Iterable[str], *, limit: int) -> None:
         """Read ``channels``; may be called for several sets of channels, each with a limit of its own.
 
-        At most ``limit`` of their messages are taken and not yet consumed: what cannot be consumed now is left to
-        other processes.
+        At most ``limit`` of their messages hold a place at a time: what cannot be consumed now is left to other
+        processes.
         """
         names = sorted(channels)
         self._channels += names
@@ -74,7 +95,7 @@ class ChannelReader:
             await asyncio.wait(self._readers)
         self._readers = []
         for channel, content in await self._layer.withdraw(self._channels):  # these were taken, too late to be left
-            self._take(_Message(channel, content, asyncio.Semaphore()))
+            self._take(_Message(channel, content, _Place(asyncio.Semaphore())))
         late: set[asyncio.Task[None]] = set()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=within)
@@ -120,7 +141,7 @@ class ChannelReader:
                 room.release()
                 await asyncio.sleep(FAULT_DELAY)
                 continue
-            self._take(_Message(channel, content, room))
+            self._take(_Message(channel, content, _Place(room)))
 
     def _take(self, message: _Message) -> None:
         channel, content, _ = message
@@ -138,20 +159,24 @@ class ChannelReader:
         task.add_done_callback(self._running.discard)
 
     async def _run(self, message: _Message) -> None:
-        channel, content, room = message
+        channel, content, place = message
         reply_channel = content.get("reply_channel")
         behind = self._behind.get(reply_channel) if isinstance(reply_channel, str) else None
         try:
             while True:
                 try:
-                    await self._consume(channel, content)
+                    await self._consume(channel, content, functools.partial(self._free, place))
                 except (Exception, SystemExit, asyncio.CancelledError):  # one message's trouble; those behind it come
                     logger.exception("Consuming a message on %s failed", channel, extra=about(channel, content))
                 finally:
-                    room.release()
+                    place.free()
                 if not behind:
                     return
-                channel, content, room = behind.popleft()
+                channel, content, place = behind.popleft()
         finally:
             if isinstance(reply_channel, str):
                 self._behind.pop(reply_channel, None)
+
+    def _free(self, place: _Place) -> None:
+        if len(self._running) < TAKEN_LIMIT:
+            place.free()

@@ -101,6 +101,11 @@ class Line:
             await asyncio.shield(self._idle)
 
     @property
+    def running(self) -> bool:
+        """Whether a plain consumer runs, or what it gave back."""
+        return self._running
+
+    @property
     def streams(self) -> bool:
         """Whether anything streams to this connection."""
         return bool(self._streams)

@@ -565,7 +565,7 @@ async def test_one_at_a_time(default_layer: SyncChannelLayer) -> None:
 
 async def test_async_consumers_need_no_thread(default_layer: SyncChannelLayer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where async consumers alone take a channel's messages, many run at once, whatever ``threads`` is; bounded."""
-    monkeypatch.setattr("routechan.channel_consumers.ASYNC_LIMIT", 40)
+    monkeypatch.setattr("routechan.channel_consumers.TAKEN_LIMIT", 40)
     begun, release, hold = [], asyncio.Event(), threading.Event()
 
     async def consumer(message: Message) -> None:
@@ -593,6 +593,36 @@ async def test_async_consumers_need_no_thread(default_layer: SyncChannelLayer, m
         release.set()
         hold.set()
         await until(lambda: len(begun) == 50)
+
+
+async def test_an_async_consumer_gives_its_place_back(
+    default_layer: SyncChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where plain consumers take messages too, the one thread is free meanwhile; bounded all the same."""
+    monkeypatch.setattr("routechan.channel_reader.TAKEN_LIMIT", 8)
+    begun, release, ran = [], asyncio.Event(), []
+
+    async def consumer(message: Message) -> None:
+        begun.append(message["n"])
+        await release.wait()
+
+    def plain(message: Message) -> None:
+        ran.append(message["n"])
+
+    routing = [route("mixed", consumer, kind="a"), route("mixed", plain)]
+    async with working(default_layer, *routing, threads=1):
+        for number in range(7):
+            await default_layer.layer.send("mixed", {"kind": "a", "n": number})
+        await until(lambda: begun == list(range(7)))
+        await default_layer.layer.send("mixed", {"n": "beside"})
+        await until(lambda: ran == ["beside"])
+        for number in range(7, 10):
+            await default_layer.layer.send("mixed", {"kind": "a", "n": number})
+        await until(lambda: len(begun) == 8)
+        await asyncio.sleep(0.05)
+        assert len(begun) == 8  # whose place is the only one
+        release.set()
+        await until(lambda: begun == list(range(10)))
 
 
 async def test_the_settle_note_leaves_with_the_replies(
