@@ -45,9 +45,11 @@ def flush(outbox: Outbox) -> Awaitable[None] | None:
         except Exception as error:
             _undelivered(outbox, sender, content, error)
             continue
+        if pending is None:
+            continue
         if asyncio.isfuture(pending):  # it is on its way: the next ones follow it in order, all in one batch
             started.append((sender, content, pending))
-        elif pending is not None:
+        else:
             return _flush_slowly(outbox, started, entries[index:], pending)
     return _flush_slowly(outbox, started, [], None) if started else None
 

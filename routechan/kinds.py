@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 Consumer = Callable[..., Any]
 
@@ -29,9 +29,9 @@ class Kind(Enum):
 def kind_of(consumer: Consumer) -> Kind:
     """How to run a consumer; decided once for each."""
     try:
-        return _known[consumer]
+        return _known[ref(consumer)]
     except KeyError:
-        kind = _known[consumer] = _kind(consumer)
+        kind = _known[ref(consumer, _forget)] = _kind(consumer)
         return kind
     except TypeError:  # a callable that cannot be hashed, or referred to weakly
         return _kind(consumer)
@@ -52,8 +52,13 @@ def _kind(consumer: Consumer) -> Kind:
     return Kind.PLAIN
 
 
-#: Held weakly, because decorators ask for functions too that live for one message, and hold it.
-_known: WeakKeyDictionary[Consumer, Kind] = WeakKeyDictionary()
+def _forget(gone: ref[Consumer]) -> None:
+    _known.pop(gone, None)
+
+
+#: Held weakly, because decorators ask for functions too that live for one message, and hold it. (A
+#: ``WeakKeyDictionary`` does the same, in Python, and is asked for each message.)
+_known: dict[ref[Consumer], Kind] = {}
 
 
 def goes_on(result: object) -> bool:
