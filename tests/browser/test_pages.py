@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -121,7 +122,8 @@ def test_numbers_arrive_while_the_consumer_runs(demo: Example, windows: Windows,
         card = window.locator(f"#{kind}")
         expect(card).to_contain_text("the function is running")
         first = int(card.locator("[data-number]").inner_text())
-        expect(card.locator("[data-number]")).to_have_text(str(first + 2))
+        later = "|".join(map(str, range(first + 2, 21)))  # a slow machine does not see each of them
+        expect(card.locator("[data-number]")).to_have_text(re.compile(f"^({later})$"))
         card.get_by_role("button", name="Are you there?").click()
         expect(card.locator(".line")).to_contain_text("I am here")
         expect(card).to_contain_text("the function is running")
