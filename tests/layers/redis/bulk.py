@@ -98,7 +98,8 @@ WAYS: dict[str, Callable[[RedisChannelLayer, int], int]] = {
 def main(way: str, hosts: str, prefix: str, messages: str) -> None:
     # A busy machine makes tasks slow, which development mode warns of.
     logging.getLogger("asyncio").addFilter(lambda record: not str(record.msg).startswith("Executing "))
-    layer = RedisChannelLayer(hosts=json.loads(hosts), prefix=prefix, capacity=2 * int(messages))
+    # What was sent first must not expire on a machine that takes a minute for the last.
+    layer = RedisChannelLayer(hosts=json.loads(hosts), prefix=prefix, capacity=2 * int(messages), expiry=600)
     with channel_layers.override(DEFAULT_CHANNEL_LAYER, layer.sync):
         print(WAYS[way](layer, int(messages)))
 
