@@ -13,14 +13,21 @@ from ..run import Run
 
 logger = logging.getLogger("routechan")
 
+Watch = Callable[[str, Message], object]
 
-class WatchedDispatcher(Dispatcher):
+
+def watched_dispatcher(router: Router, watch: Watch | None, **options: Any) -> Dispatcher:
+    """A dispatcher with these options of ``Dispatcher``; watched where there is a ``watch``."""
+    return Dispatcher(router, **options) if watch is None else _WatchedDispatcher(router, watch, **options)
+
+
+class _WatchedDispatcher(Dispatcher):
     """Calls ``watch(channel name, message)`` for each message that has a consumer, before it runs (WK-12).
 
     Lifetime: process.
     """
 
-    def __init__(self, router: Router, watch: Callable[[str, Message], object], **options: Any) -> None:
+    def __init__(self, router: Router, watch: Watch, **options: Any) -> None:
         super().__init__(router, **options)
         self._watch = watch
 

@@ -7,7 +7,6 @@ raises, a lost layer) is one message's trouble here: it is logged, and the next 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import signal
 import sys
@@ -20,13 +19,14 @@ from typing import Any
 from ..delivery import flush, flush_sync
 from ..dispatch import MESSAGE_RETRIES, Dispatcher
 from ..encoding import Content
-from ..kinds import Consumer, Kind, kind_of
+from ..kinds import Consumer, Kind, kind_of, kind_of_work
 from ..message import Message
 from ..observe.failures import about
 from ..relaying import Mark, marked, settled_note, take_mark
 from ..run import Run
 from ..running import Running
 from .filters import filter_channels
+from .watched import watched_dispatcher
 
 logger = logging.getLogger("routechan")
 
@@ -116,8 +116,13 @@ class Worker:
         if self.signal_handlers:
             self.install_signal_handler()
         router = self.channel_layer.router
-        dispatcher = Dispatcher(
-            router, started=self.started, finished=self.finished, failed=self.failed, retries=self.message_retries
+        dispatcher = watched_dispatcher(
+            router,
+            self.callback,
+            started=self.started,
+            finished=self.finished,
+            failed=self.failed,
+            retries=self.message_retries,
         )
         channels = self.apply_channel_filters(sorted(router.channels))
         logger.info("Listening on channels %s", ", ".join(channels))
@@ -179,13 +184,6 @@ class Worker:
         run = dispatcher.match(message)
         if run is None:
             return True
-        if self.callback is not None:
-            try:
-                self.callback(channel, message)
-            except Exception:  # it only watches: the message is not lost for its sake
-                logger.exception(
-                    "The worker's callback failed on a message on %s", channel, extra=about(channel, content)
-                )
         logger.debug("Dispatching %s", run)
         try:
             self._perform(dispatcher, loop, run)
@@ -202,7 +200,7 @@ class Worker:
             work = dispatcher.call(run)  # a wrapper around an async consumer or a generator gives it back
             if work is None:
                 return
-            kind = _kind_of_work(work)
+            kind = kind_of_work(work)
         if kind is Kind.ASYNC:
             loop.run(dispatcher.acall(run, work))
         elif kind is Kind.STREAM:
@@ -296,9 +294,3 @@ async def _wind_up() -> None:
     if tasks:
         await asyncio.wait(tasks, timeout=STOP_TIME)
     await asyncio.get_running_loop().shutdown_asyncgens()
-
-
-def _kind_of_work(work: object) -> Kind:
-    if inspect.iscoroutine(work):
-        return Kind.ASYNC
-    return Kind.ASYNC_STREAM if inspect.isasyncgen(work) else Kind.STREAM

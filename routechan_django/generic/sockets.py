@@ -68,14 +68,7 @@ class WebsocketConsumer(BaseConsumer):
 
     def raw_connect(self, message: Any, **kwargs: Any) -> Any:
         """Join the groups, then ``connect``; nothing is undone if that denies (GN-13)."""
-        groups = self._connection_groups(kwargs)
-        kind = self._kind("connect")
-        if groups and kind in ASYNC_KINDS:
-            first = functools.partial(_ajoin, groups, message.reply_channel)
-            return as_kind(kind, self.connect, first)(message, **kwargs)
-        for group in groups:
-            group.add(message.reply_channel)
-        return self.connect(message, **kwargs)
+        return self._with_groups("add", "connect", message, kwargs)
 
     def raw_receive(self, message: Message, **kwargs: Any) -> Any:
         """``receive`` with the frame as ``text``, or as ``bytes`` (GN-15)."""
@@ -85,14 +78,20 @@ class WebsocketConsumer(BaseConsumer):
 
     def raw_disconnect(self, message: Any, **kwargs: Any) -> Any:
         """Leave the groups, then ``disconnect`` (GN-19)."""
+        return self._with_groups("discard", "disconnect", message, kwargs)
+
+    def _with_groups(self, act: str, event: str, message: Any, kwargs: dict[str, Any]) -> Any:
+        """``add`` to or ``discard`` from the connection's groups, then handle ``event``, in the way of its kind."""
         groups = self._connection_groups(kwargs)
-        kind = self._kind("disconnect")
+        kind = self._kind(event)
+        handler = getattr(self, event)
         if groups and kind in ASYNC_KINDS:
-            first = functools.partial(_aleave, groups, message.reply_channel)
-            return as_kind(kind, self.disconnect, first)(message, **kwargs)
+            return as_kind(kind, handler, functools.partial(_aeach, groups, act, message.reply_channel))(
+                message, **kwargs
+            )
         for group in groups:
-            group.discard(message.reply_channel)
-        return self.disconnect(message, **kwargs)
+            getattr(group, act)(message.reply_channel)
+        return handler(message, **kwargs)
 
     def connect(self, message: Message, **kwargs: Any) -> Any:
         """Accept the socket; an override has to accept, send or close itself (GN-14)."""
@@ -197,11 +196,6 @@ def _frame(text: str | None, data: bytes | None, close: bool | int) -> Content:
     return frame
 
 
-async def _ajoin(groups: list[Group], channel: Channel) -> None:
+async def _aeach(groups: list[Group], act: str, channel: Channel) -> None:
     for group in groups:
-        await group.aadd(channel)
-
-
-async def _aleave(groups: list[Group], channel: Channel) -> None:
-    for group in groups:
-        await group.adiscard(channel)
+        await getattr(group, f"a{act}")(channel)

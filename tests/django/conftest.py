@@ -18,6 +18,7 @@ from django.test.utils import (  # noqa: E402
     teardown_test_environment,
 )
 
+from routechan.kinds import Kind  # noqa: E402
 from routechan.layers import DEFAULT_CHANNEL_LAYER, channel_layers  # noqa: E402
 from routechan_django.asgi import make_layer  # noqa: E402
 from routechan_django.layer import ChannelLayerWrapper  # noqa: E402
@@ -42,3 +43,9 @@ def layer() -> Iterator[ChannelLayerWrapper]:
     assert isinstance(made, ChannelLayerWrapper)
     yield made
     channel_layers.set(DEFAULT_CHANNEL_LAYER, previous)
+
+
+@pytest.fixture(params=list(Kind), ids=lambda kind: kind.value)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of consumer."""
+    return request.param

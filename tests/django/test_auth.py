@@ -29,11 +29,6 @@ from .around import consumer_of, message, new_reply_channel, run
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
-@pytest.fixture(params=list(Kind), ids=lambda kind: kind.value)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param
-
-
 @pytest.fixture
 def user() -> Iterator[User]:
     made = User.objects.create(username=new_reply_channel(), password="x")

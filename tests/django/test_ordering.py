@@ -31,11 +31,6 @@ from .around import consumer_of, elsewhere, message, new_reply_channel, run
 NEXT = "__channels_next_order"
 
 
-@pytest.fixture(params=list(Kind), ids=lambda kind: kind.value)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param
-
-
 class Connection:
     """Messages of one connection over a layer, and what became of them."""
 

@@ -42,11 +42,6 @@ def engine(request: pytest.FixtureRequest, session_files: str) -> Iterator[Any]:
         yield module
 
 
-@pytest.fixture(params=list(Kind), ids=lambda kind: kind.value)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param
-
-
 def key_of(name: str) -> str:
     return "chn" + hashlib.sha1(name.encode()).hexdigest()[:29]
 

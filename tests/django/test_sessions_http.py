@@ -23,11 +23,6 @@ from routechan_django.sessions import (
 from .around import consumer_of, message, new_reply_channel, run
 
 
-@pytest.fixture(params=list(Kind), ids=lambda kind: kind.value)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param
-
-
 @pytest.fixture
 def browser() -> db.SessionStore:
     """A browser's session."""

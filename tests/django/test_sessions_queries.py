@@ -37,11 +37,6 @@ READ, CREATE, WRITE = "SELECT django_session", "INSERT django_session", "UPDATE 
 USER = "SELECT auth_user"
 
 
-@pytest.fixture(params=list(Kind), ids=lambda kind: kind.value)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param
-
-
 @pytest.fixture
 def key() -> Iterator[str | None]:
     """The key of a browser's session where a user is logged in."""

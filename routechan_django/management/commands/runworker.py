@@ -14,7 +14,6 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import autoreload
 
-from routechan.dispatch import Dispatcher
 from routechan.exceptions import UnknownChannelLayer
 from routechan.layers import DEFAULT_CHANNEL_LAYER
 from routechan.message import Message
@@ -25,7 +24,7 @@ from routechan.worker.link import ParentLink
 from routechan.worker.process import DRAIN_TIME, WorkerProcess
 from routechan.worker.processes import Processes
 from routechan.worker.shutdown import GRACE, run
-from routechan.worker.watched import WatchedDispatcher
+from routechan.worker.watched import watched_dispatcher
 
 from ...asgi import channel_layers
 from ...handler import ViewConsumer
@@ -161,14 +160,9 @@ class Command(BaseCommand):
 
     def get_worker(self, channel_layer: ChannelLayerWrapper, **options: Any) -> WorkerProcess:
         """The worker; what it sends signals as is ``routechan_django.worker.Worker`` (SG-01)."""
-        signals: dict[str, Any] = {**hooks(Worker, environ={})}
-        dispatcher = (
-            WatchedDispatcher(channel_layer.router, self.consumer_called, **signals)
-            if self.verbosity > 1
-            else Dispatcher(channel_layer.router, **signals)
-        )
+        watch = self.consumer_called if self.verbosity > 1 else None
         return WorkerProcess(
-            dispatcher,
+            watched_dispatcher(channel_layer.router, watch, **hooks(Worker, environ={})),
             channel_layer,
             self.get_channels(channel_layer, **options),
             threads=options["threads"],
