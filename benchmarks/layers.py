@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +15,11 @@ from typing import Any
 import channels1_venv
 import curves
 import machine
+import redis_benchmark
 from calm import undisturbed
-from comparison import LayerSample, Measure, Ratio, as_json, document, layer_table
-from file_limit import raise_file_limit
+from comparison import LayerSample, Measure, Ratio, layer_table
 from processes import HERE, Meter, Worker, WorkerError
-from redis_server import RedisServer, RedisServerError
+from redis_server import RedisServer
 from results import Goal
 
 OURS, CORE, PUBSUB, ASGI_REDIS = "routechan", "core", "pubsub", "asgi_redis"
@@ -37,35 +35,19 @@ MIGHT_WAIT = 8_000_000  # bytes on the way at most: Redis cuts off subscribers t
 
 def main() -> int:
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that all we started ends with us
-    raise_file_limit(2000)
-    facts = {**machine.describe(PACKAGES), "load before": machine.load_average(), "code": machine.code(*MEASURED)}
-    if find_spec("hiredis") is None:
-        facts["hiredis"] = "not installed"
-    try:
-        with RedisServer() as server:
-            facts["Redis"] = f"{server.version}, no persistence"
-            done = Bench(server, options, facts).run()
-    except RedisServerError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    if machine.code(*MEASURED) != facts["code"]:
-        told = "The code changed while it was measured: the samples are not of one version."
-        if not options.quick:
-            print(f"\n{told} Run again.", file=sys.stderr)
-            return 1
-        facts["code"] += f". {told}"
-    facts |= {
-        "load after": machine.load_average(),
-        "discarded": f"{sum(each.discarded for each in done)} samples, taken while other processes used the CPUs",
-        "window": f"{options.seconds:g} s after {options.warmup:g} s",
-        "command": f"python benchmarks/layers.py {shlex.join(sys.argv[1:])}".strip(),
-    }
-    ratios = list(goals({measure.name: measure for measure in done}))
-    text = document("Channel layers on Redis", done, ratios, facts, layer_table)
-    print(f"\n{text}")
-    write(done, ratios, facts, text, options)
-    return 0
+    done = redis_benchmark.run(
+        "layers",
+        "Channel layers on Redis",
+        options,
+        packages=PACKAGES,
+        folders=MEASURED,
+        files=2000,
+        measure=lambda server, facts: Bench(server, options, facts).run(),
+        goals=goals,
+        table=layer_table,
+        draw=draw,
+    )
+    return 1 if done is None else 0
 
 
 class Bench:
@@ -75,6 +57,8 @@ class Bench:
         self.server = server
         self.options = options
         self.facts = facts
+        if find_spec("hiredis") is None:
+            facts["hiredis"] = "not installed"
         self.layers = [name for name in LAYERS if name == OURS or find_spec("channels_redis") is not None]
 
     def run(self) -> list[Measure]:
@@ -301,15 +285,8 @@ def tell(measure: Measure, number: int, variant: str, point: int, sample: LayerS
     print(line + ("  disturbed, taken again" if again else "  DISTURBED" if sample.disturbed else ""), flush=True)
 
 
-def write(
-    done: list[Measure], ratios: list[Ratio], facts: dict[str, str], text: str, options: argparse.Namespace
-) -> None:
-    """The table, the samples and the chart. A partial run leaves the results of the last full one alone."""
-    if options.out is None and (options.only or options.quick):
-        print("not written: a run with --only or --quick is written where --out says")
-        return
-    folder = options.out or HERE / "results"
-    folder.mkdir(parents=True, exist_ok=True)
+def draw(done: list[Measure], facts: dict[str, str], file: Path) -> bool:
+    """The curves, if any were measured."""
     by_name = {measure.name: measure for measure in done}
     panels = [
         ("members_uvloop", "rate", "deliveries/s"),
@@ -318,41 +295,35 @@ def write(
         ("sizes", "rate", "messages/s"),
     ]
     drawn = [(by_name[name], *rest) for name, *rest in panels if name in by_name]
-    picture = "\n.. image:: layers.svg\n   :alt: The rates as curves\n" if drawn else ""
-    (folder / "layers.rst").write_text(text + picture)
-    (folder / "layers.json").write_text(as_json(done, ratios, facts))
     if drawn:
-        curves.draw(drawn, facts, folder / "layers.svg")
-    print(f"written: {os.path.relpath(folder)}/layers.rst, .json{', .svg' if drawn else ''}")
+        curves.draw(drawn, facts, file)
+    return bool(drawn)
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=WORK, action="append", help="measure this; may be repeated")
-    parser.add_argument("--quick", action="store_true", help="one short round of fewer points, to see that all works")
-    parser.add_argument("--rounds", type=int, help="alternating rounds (default 5)")
-    parser.add_argument("--seconds", type=float, help="length of a measured window (default 2)")
-    parser.add_argument("--warmup", type=float, help="seconds before it (default 0.5)")
+    parser = redis_benchmark.parser_of(__doc__, WORK, warmup=0.5)
     parser.add_argument("--tasks", type=int, default=40, help="messages in flight (default 40)")
     parser.add_argument("--ahead", type=int, default=1, help="group sends on the way at a time (default 1)")
     parser.add_argument("--pace", type=float, default=0.1, help="redis_time: seconds between sends (default 0.1)")
-    parser.add_argument("--patience", type=float, help="wait so long for calm before a sample (default 10)")
-    parser.add_argument("--retakes", type=int, help="how often to repeat a disturbed sample (default 3)")
-    parser.add_argument("--out", type=Path, help="folder for table, samples and chart (default benchmarks/results)")
-    options = parser.parse_args()
-    full: dict[str, Any] = {"rounds": 5, "seconds": 2.0, "warmup": 0.5, "patience": 10.0, "retakes": 3}
-    quick: dict[str, Any] = {"rounds": 1, "seconds": 0.5, "warmup": 0.2, "patience": 0.0, "retakes": 0}
-    for name, value in (quick if options.quick else full).items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    options.members = [10, 1000] if options.quick else [1, 10, 100, 1000, 10_000]
-    options.timed_members = [10, 10_000] if options.quick else [10, 100, 1000, 10_000]
-    options.pairs = [1, 2] if options.quick else [1, 2, 3, 4]
-    options.sizes = [100, 100_000] if options.quick else [100, 1000, 10_000, 100_000, 1_000_000]
-    for name in ("rounds", "tasks", "ahead"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} must be at least 1, not {getattr(options, name)}")
-    return options
+    return redis_benchmark.parse(
+        parser,
+        full={
+            "warmup": 0.5,
+            "members": [1, 10, 100, 1000, 10_000],
+            "timed_members": [10, 100, 1000, 10_000],
+            "pairs": [1, 2, 3, 4],
+            "sizes": [100, 1000, 10_000, 100_000, 1_000_000],
+        },
+        quick={
+            "seconds": 0.5,
+            "warmup": 0.2,
+            "members": [10, 1000],
+            "timed_members": [10, 10_000],
+            "pairs": [1, 2],
+            "sizes": [100, 100_000],
+        },
+        from_one=("rounds", "tasks", "ahead"),
+    )
 
 
 if __name__ == "__main__":

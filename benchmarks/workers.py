@@ -5,13 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import os
-import shlex
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import channels1_venv
@@ -19,12 +15,12 @@ import hops
 import load
 import machine
 import picows
+import redis_benchmark
 import uvloop
 from calm import undisturbed
-from comparison import Measure, Ratio, as_json, document
-from file_limit import raise_file_limit
+from comparison import Measure, Ratio
 from hops import HopSample
-from redis_server import RedisServer, RedisServerError
+from redis_server import RedisServer
 from results import Goal
 from server import HERE, ServerError
 from sites import Plan, Site, channels1, ours
@@ -45,34 +41,19 @@ Take = Callable[[Site, str, int], HopSample]
 
 def main() -> int:
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that all we started ends with us
-    raise_file_limit(options.members + 200)
-    facts = {**machine.describe(PACKAGES), "load before": machine.load_average(), "code": machine.code(*MEASURED)}
-    try:
-        with RedisServer() as redis:
-            facts["Redis"] = f"{redis.version}, no persistence"
-            done = Bench(redis, options, facts).run()
-    except RedisServerError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    if machine.code(*MEASURED) != facts["code"]:
-        told = "The code changed while it was measured: the samples are not of one version."
-        if not options.quick:
-            print(f"\n{told} Run again.", file=sys.stderr)
-            return 1
-        facts["code"] += f". {told}"
-    facts |= {
-        "load after": machine.load_average(),
-        "discarded": f"{sum(each.discarded for each in done)} samples, taken while other processes used the CPUs",
-        "window": f"{options.seconds:g} s after {options.warmup:g} s, sockets: echo {options.sockets}, "
-        f"fan-out {options.members}",
-        "command": f"python benchmarks/workers.py {shlex.join(sys.argv[1:])}".strip(),
-    }
-    ratios = list(goals({measure.name: measure for measure in done}))
-    text = document("Consumers in workers", done, ratios, facts, table)
-    print(f"\n{text}")
-    write(done, ratios, facts, text, options)
-    return 1 if any(measure.failed for measure in done) else 0
+    done = redis_benchmark.run(
+        "workers",
+        "Consumers in workers",
+        options,
+        packages=PACKAGES,
+        folders=MEASURED,
+        files=options.members + 200,
+        measure=lambda redis, facts: Bench(redis, options, facts).run(),
+        goals=goals,
+        table=table,
+        window=f", sockets: echo {options.sockets}, fan-out {options.members}",
+    )
+    return 1 if done is None or any(measure.failed for measure in done) else 0
 
 
 class Bench:
@@ -260,47 +241,20 @@ def tell(name: str, turn: str, variant: str, point: int, sample: HopSample, agai
     print(line + ("  disturbed, taken again" if again else "  DISTURBED" if sample.disturbed else ""), flush=True)
 
 
-def write(
-    done: list[Measure], ratios: list[Ratio], facts: dict[str, str], text: str, options: argparse.Namespace
-) -> None:
-    """The table and the samples. A partial run leaves the results of the last full one alone."""
-    if options.out is None and (options.only or options.quick):
-        print("not written: a run with --only or --quick is written where --out says")
-        return
-    folder = options.out or HERE / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "workers.rst").write_text(text)
-    (folder / "workers.json").write_text(as_json(done, ratios, facts))
-    print(f"written: {os.path.relpath(folder)}/workers.rst, .json")
-
-
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=WORK, action="append", help="measure this; may be repeated")
-    parser.add_argument("--quick", action="store_true", help="one short round, to see that all works")
-    parser.add_argument("--rounds", type=int, help="alternating rounds (default 5)")
-    parser.add_argument("--seconds", type=float, help="length of a measured window (default 2)")
-    parser.add_argument("--warmup", type=float, help="seconds before it (default 0.7)")
+    parser = redis_benchmark.parser_of(__doc__, WORK, warmup=0.7)
     parser.add_argument("--sockets", type=int, default=40, help="echo and latency (default 40)")
     parser.add_argument("--members", type=int, default=1000, help="fan-out: sockets in the group (default 1000)")
     parser.add_argument("--pace", type=float, default=5, help="latency: messages/s of each socket (default 5)")
     parser.add_argument(
         "--threads", type=int, action="append", help=f"of the workers; may be repeated, the best is taken {THREADS}"
     )
-    parser.add_argument("--patience", type=float, help="wait so long for calm before a sample (default 10)")
-    parser.add_argument("--retakes", type=int, help="how often to repeat a disturbed sample (default 3)")
-    parser.add_argument("--out", type=Path, help="folder for table and samples (default benchmarks/results)")
-    options = parser.parse_args()
-    full: dict[str, Any] = {"rounds": 5, "seconds": 2.0, "warmup": 0.7, "patience": 10.0, "retakes": 3}
-    quick: dict[str, Any] = {"rounds": 1, "seconds": 1.0, "warmup": 0.5, "patience": 0.0, "retakes": 0}
-    for name, value in (quick if options.quick else full).items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    options.threads = options.threads or ([8, 32] if options.quick else list(THREADS))
-    for name in ("rounds", "sockets", "members"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} must be at least 1, not {getattr(options, name)}")
-    return options
+    return redis_benchmark.parse(
+        parser,
+        full={"warmup": 0.7, "threads": list(THREADS)},
+        quick={"seconds": 1.0, "warmup": 0.5, "threads": [8, 32]},
+        from_one=("rounds", "sockets", "members"),
+    )
 
 
 if __name__ == "__main__":
