@@ -16,7 +16,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from .encoding import Content, check_content
-from .layers.base import BaseChannelLayer, SyncChannelLayer, check_delay
+from .layers.base import NOW, BaseChannelLayer, SyncChannelLayer, check_delay
 from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
 from .layers.waiting import refuse_on_loop, running_loop
 from .names import as_text
@@ -26,9 +26,6 @@ from .observe.failures import about
 from .outbox import open_outbox
 
 logger = logging.getLogger("routechan")
-
-#: No delay.
-NOW = 0.0
 
 #: Sends that were started on an event loop, which itself holds its tasks only weakly.
 _unawaited: set[asyncio.Future[None]] = set()
@@ -59,8 +56,7 @@ class _Target(ABC):
         """
         if not isinstance(content, dict):
             check_content(content)
-        if delay is not NOW:
-            check_delay(delay)
+        check_delay(delay)
         outbox = None if immediately else open_outbox()
         sender: Any = _Sending(self, delay) if delay or tracing.on() else self
         if outbox is not None:
@@ -77,8 +73,7 @@ class _Target(ABC):
     async def asend(self, content: Content, immediately: bool = False, delay: float = NOW) -> None:
         """``send`` for async code."""
         check_content(content)
-        if delay is not NOW:
-            check_delay(delay)
+        check_delay(delay)
         sender: Any = _Sending(self, delay) if delay or tracing.on() else self
         outbox = None if immediately else open_outbox()
         if outbox is not None:
@@ -91,7 +86,7 @@ class _Target(ABC):
 
     def post(self, content: Content) -> Awaitable[None] | None:
         """Start the send on the event loop; used when an outbox is flushed."""
-        return self._start(content, 0.0)
+        return self._start(content, NOW)
 
     def _start(self, content: Content, delay: float) -> Awaitable[None] | None:
         layer = getattr(self.channel_layer, "layer", None)

@@ -8,17 +8,18 @@ again and again, that it is being run.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from .channel import Channel
-from .channel_reader import TAKEN_LIMIT, ChannelReader, Free
+from .channel_reader import TAKEN_LIMIT, ChannelReader, Taken
 from .delivery import flush
 from .encoding import Content
 from .exceptions import ChannelFull, ChannelLayerUnavailable
-from .handover import settled
+from .handover import SOCKET_CHANNELS, settled
 from .kinds import Kind, kind_of
 from .layers.base import SyncChannelLayer
 from .line import Line
@@ -26,12 +27,14 @@ from .message import Message
 from .observe.counters import counters
 from .observe.failures import about
 from .observe.watched import watched
-from .relaying import Mark, mark_of, notes_channel, settled_note, take_mark
+from .relaying import Mark, notes_channel, settled_note, take_mark
 from .run import Run
 from .running import Running
 from .runtime import Runtime
 
 logger = logging.getLogger("routechan")
+
+CONNECT = SOCKET_CHANNELS[0]
 
 #: Seconds between looks whether the servers of running streams are still there.
 SERVERS_LOOKED_AT_EVERY = 5.0
@@ -47,6 +50,8 @@ class ChannelConsumers:
         self._runtime = runtime
         self._layer = layer
         self._reader = ChannelReader(layer.layer, self._consume, taken=self._taken)
+        #: The channel where a server takes notes.
+        self.notes = functools.lru_cache(maxsize=1024)(functools.partial(Channel, channel_layer=layer))
         self._limit = limit
         self._on_threads: set[str] = set()  # channels that consumers which need a thread may take messages of
         self._loop = asyncio.get_running_loop()
@@ -90,33 +95,25 @@ class ChannelConsumers:
         """Channel -> how many of its messages are being consumed. From any thread."""
         return self._reader.running_on()
 
-    async def _consume(self, channel: str, content: Content, free: Free) -> None:
-        if channel not in self._on_threads:
-            free = _keep
-        mark = take_mark(content)
-        if mark is None:
-            await self._consume_message(channel, content, free)
-            return
-        try:
-            await self._consume_event(channel, content, mark, free)
-        finally:
-            self._running.remove(mark)
+    def _consume(self, taken: Taken) -> Awaitable[None] | None:
+        return self._consume_message(taken) if taken.mark is None else self._consume_event(taken, taken.mark)
 
-    async def _consume_message(self, channel: str, content: Content, free: Free) -> None:
+    async def _consume_message(self, taken: Taken) -> None:
         """One that asks for another try goes to the end of its channel."""
         dispatcher = self._runtime.dispatcher
-        run = dispatcher.match(Message(content, channel, self._layer))
+        run = dispatcher.match(Message(taken.content, taken.channel, self._layer))
         if run is None:
             return
         if kind_of(run.consumer) is Kind.ASYNC:  # it needs no thread
-            free()
+            self.free(taken)
         await Line(self._runtime, None).perform(run)
         if run.later and dispatcher.may_retry(run):
             # Sent like any other message, so that a full channel is waited for, and logged.
             run.add(run.message.channel, run.message.content)
             await settled(flush(run))
 
-    async def _consume_event(self, channel: str, content: Content, mark: Mark, free: Free) -> None:
+    def _consume_event(self, taken: Taken, mark: Mark) -> Awaitable[None] | None:
+        channel, content = taken.channel, taken.content
         if self._layer.layer.now() > mark.until:
             logger.warning(
                 "An event on %s of %r is not run: its server has given it up, after waiting for a worker",
@@ -124,22 +121,60 @@ class ChannelConsumers:
                 content.get("path"),
                 extra=about(channel, content),
             )
-            return
-        connection = str(content.get("reply_channel"))
-        if self._runtime.dispatcher.refuses(Message(content, channel, self._layer)):
-            await self._tell(connection, {"close": True})
+            self._over(taken, mark)
+            return None
+        if channel == CONNECT and self._runtime.dispatcher.refuses(Message(content, channel, self._layer)):
+            return self._refuse(taken, mark)
+        event = _Event(self, self._runtime, taken, mark)
+        pending = event.handle(channel, content)
+        if event.running:  # on a thread; it says itself when it is over
+            return None
+        self.free(taken)
+        return self._await(event, pending)
+
+    async def _refuse(self, taken: Taken, mark: Mark) -> None:
+        try:
+            await self._tell(str(taken.content.get("reply_channel")), {"close": True})
             await self._tell(mark.notes, settled_note(mark.number, None))
-            return
-        settling = _Settling(self._layer, mark, free)
-        line = Line(self._runtime, _RemoteOutlet(self._layer, connection), settling.flush)
-        pending = line.handle(channel, content)
-        if not line.running:  # on a thread
-            free()
-        await settled(pending)
-        await line.idle()
-        if not settling.told:
-            streams_at = self._keep_streams(connection, line) if line.streams else None
-            await self._tell(mark.notes, settled_note(mark.number, streams_at))
+        finally:
+            self._running.remove(mark)
+
+    async def _await(self, event: _Event, pending: Awaitable[None] | None) -> None:
+        try:
+            await settled(pending)
+            await event.idle()
+            await self._settle(event)
+        finally:
+            self._running.remove(event.mark)
+
+    async def _settle(self, event: _Event) -> None:
+        """Tell the server, unless the note left with what the consumer sent."""
+        if not event.told:
+            event.told = True
+            streams_at = self._keep_streams(str(event.taken.content.get("reply_channel")), event)
+            await self._tell(event.mark.notes, settled_note(event.mark.number, streams_at))
+
+    def ended(self, event: _Event) -> None:
+        """What ran on a thread is over, and what came of it."""
+        if event.told:
+            self._over(event.taken, event.mark)
+        else:
+            self._runtime.spawn(self._settle_and_end(event))
+
+    async def _settle_and_end(self, event: _Event) -> None:
+        try:
+            await self._settle(event)
+        finally:
+            self._over(event.taken, event.mark)
+
+    def _over(self, taken: Taken, mark: Mark) -> None:
+        self._running.remove(mark)
+        taken.over()
+
+    def free(self, taken: Taken) -> None:
+        """It needs no thread any more: its place is left to another message, where places are those of threads."""
+        if taken.channel in self._on_threads and self._reader.may_take_more:
+            taken.free()
 
     async def _tell(self, notes: str, note: Content) -> None:
         try:
@@ -147,17 +182,22 @@ class ChannelConsumers:
         except (ChannelFull, ChannelLayerUnavailable) as error:  # it finds out by itself, a little later
             logger.warning("A server could not be told of what was run for it: %s", error, extra=about(notes))
 
-    def _taken(self, channel: str, content: Content) -> None:
+    def _taken(self, taken: Taken) -> None:
         self.taken_at = time.monotonic()
         self._running.start()
-        mark = mark_of(content)
+        mark = taken.mark = take_mark(taken.content)
         if mark is not None:
             self._running.add(mark)
 
     # Streams
 
-    def _keep_streams(self, connection: str, line: Line) -> str:
-        """Remember what streams to ``connection``; returns where the server tells that it is over."""
+    def _keep_streams(self, connection: str, line: Line) -> str | None:
+        """Remember what streams to ``connection``; returns where the server tells that it is over.
+
+        None where nothing does.
+        """
+        if not line.streams:
+            return None
         self._streams.setdefault(connection, []).append(line)
         if self._notes is None:
             self._notes = notes_channel(self._layer.layer.process)
@@ -187,24 +227,21 @@ class ChannelConsumers:
             self._end_streams(gone)
 
 
-def _keep() -> None:
-    """In place of ``free`` where a place is not that of a thread, but bounds what is taken."""
+class _Event(Line):
+    """An event of a connection that another process holds. Lifetime: event, or that of the streams it started.
 
-
-class _Settling:
-    """Has the note that an event is settled leave with what its consumer sent. Lifetime: event.
-
-    Behind it, and together with it: the server that waits for the note sends the connection's next event when it
-    has come, and a round trip of its own would be one more for each event. What finds its channel full, and is tried
-    again, comes after the note. The thread is free from here on: the next message is asked for in the same turn.
+    The note that it is settled leaves with what its consumer sent, behind it and together with it: the server that
+    waits for the note sends the connection's next event when it has come, and a round trip of its own would be one
+    more for each event. What finds its channel full, and is tried again, comes after the note.
     """
 
-    __slots__ = ("_free", "_layer", "_mark", "told")
+    __slots__ = ("_consumers", "mark", "taken", "told")
 
-    def __init__(self, layer: SyncChannelLayer, mark: Mark, free: Free) -> None:
-        self._layer = layer
-        self._mark = mark
-        self._free = free
+    def __init__(self, consumers: ChannelConsumers, runtime: Runtime, taken: Taken, mark: Mark) -> None:
+        super().__init__(runtime, None)
+        self._consumers = consumers
+        self.taken = taken
+        self.mark = mark
         self.told = False
 
     def flush(self, run: Run) -> Awaitable[None] | None:
@@ -212,23 +249,10 @@ class _Settling:
         if run.closed and not run.later and not self.told:
             self.told = True
             counters.sent -= 1  # a note is none of the messages that are counted
-            run.add(Channel(self._mark.notes, channel_layer=self._layer), settled_note(self._mark.number, None))
-            self._free()
+            run.add(self._consumers.notes(self.mark.notes), settled_note(self.mark.number, None))
+            self._consumers.free(self.taken)  # in the same turn as the note, so that both leave together
         return flush(run)
 
-
-class _RemoteOutlet:
-    """A connection that another process holds. Lifetime: event, or that of the streams it started."""
-
-    paced = False
-
-    def __init__(self, layer: SyncChannelLayer, name: str) -> None:
-        self._layer = layer.layer
-        self.name = name
-        self.closed = False
-
-    def deliver(self, content: Content) -> Awaitable[None] | None:
-        return self._layer.post(self.name, content)
-
-    async def writable(self) -> None:
-        """How fast its client reads is not known here."""
+    def _settled(self) -> None:
+        super()._settled()
+        self._consumers.ended(self)

@@ -1,76 +1,74 @@
-"""Reads the channels a routing names from the layer, beside the sockets."""
+"""Takes the messages of the channels a routing names, as long as there is room for them."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import NamedTuple
 
 from .encoding import Content
-from .layers.base import BaseChannelLayer
+from .layers.base import BaseChannelLayer, Subscription
 from .observe.failures import about
+from .relaying import Mark
 
 logger = logging.getLogger("routechan")
 
-#: Seconds to wait after the layer failed to give a message.
-FAULT_DELAY = 1.0
-
 #: Seconds that ``stop`` waits for the consumers that are running.
 STOP_TIME = 10.0
-
-Free = Callable[[], object]
-Consume = Callable[[str, Content, Free], Awaitable[None]]
-Taken = Callable[[str, Content], object]
-
-#: How many wait for messages of one set of channels at a time, each for any of them.
-READERS = 32
 
 #: How many messages may be taken and not over, those that have given back their place included.
 TAKEN_LIMIT = 1000
 
 
-class _Place:
-    """Room for one message. Lifetime: from before it is taken until it is over, or gives it back."""
+class Taken:
+    """A message that was taken off its channel. Lifetime: until it is over. Only for the event loop.
 
-    __slots__ = ("_room",)
+    ``mark`` is that of an event for whose outcome a server waits.
+    """
 
-    def __init__(self, room: asyncio.Semaphore) -> None:
-        self._room: asyncio.Semaphore | None = room
+    __slots__ = ("_reader", "_room", "channel", "content", "mark")
+
+    def __init__(self, reader: ChannelReader, channel: str, content: Content, room: Subscription | None) -> None:
+        self._reader = reader
+        self._room = room
+        self.channel = channel
+        self.content = content
+        self.mark: Mark | None = None
 
     def free(self) -> None:
-        """Leave it to another message; said again, nothing."""
+        """Leave its place to another message; said again, nothing."""
         room, self._room = self._room, None
         if room is not None:
-            room.release()
+            room.free()
+
+    def over(self) -> None:
+        """It is consumed."""
+        self._reader.over(self)
 
 
-class _Message(NamedTuple):
-    """One that was taken."""
-
-    channel: str
-    content: Content
-    place: _Place
+#: Returns what is awaited for the end of a message, or None: then ``over`` is called at its end.
+Consume = Callable[[Taken], "Awaitable[None] | None"]
 
 
 class ChannelReader:
     """Lifetime: from the first ``start`` to ``stop``, on one event loop.
 
     Messages with the same reply channel are consumed one after another, in the order they were sent; others run side
-    by side. ``taken`` is called with each as soon as it is taken. ``consume(channel, content, free)`` may call ``free``
-    when the message needs its place no longer, and goes on.
+    by side. ``taken`` is called with each as soon as it is taken. A message may be told to ``free`` its place before it
+    is over.
     """
 
-    def __init__(self, layer: BaseChannelLayer, consume: Consume, *, taken: Taken | None = None) -> None:
+    def __init__(self, layer: BaseChannelLayer, consume: Consume, *, taken: Callable[[Taken], object]) -> None:
         self._layer = layer
         self._consume = consume
         self._taken = taken
-        self._readers: list[asyncio.Task[None]] = []
+        self._loop = asyncio.get_running_loop()
+        self._subscriptions: list[Subscription] = []
         self._channels: list[str] = []
-        self._running: set[asyncio.Task[None]] = set()
-        self._behind: dict[str, deque[_Message]] = {}
+        self._running: dict[Taken, asyncio.Task[None] | None] = {}
+        self._behind: dict[str, deque[Taken] | None] = {}  # reply channel of what is running -> what waits for its end
+        self._idle: asyncio.Future[None] | None = None
 
     def start(self, channels: Iterable[str], *, limit: int) -> None:
         """Read ``channels``; may be called for several sets of channels, each with a limit of its own.
@@ -79,104 +77,115 @@ class ChannelReader:
         processes.
         """
         names = sorted(channels)
+        if not names:
+            return
+
+        def take(channel: str, content: Content) -> None:
+            self._take(Taken(self, channel, content, subscription))
+
+        subscription = self._layer.subscribe(names, take, limit)
+        self._subscriptions.append(subscription)
         self._channels += names
-        room = asyncio.Semaphore(limit)  # each waiting reader holds one place
-        self._readers += [asyncio.create_task(self._read(names, room)) for _ in range(min(limit, READERS)) if names]
 
     async def stop(self, within: float | None = None) -> int:
         """Take no more messages, and wait for those that are being consumed, ``within`` seconds at most.
 
-        Returns how many had to be cancelled.
+        Returns how many did not end.
         """
         within = STOP_TIME if within is None else within
-        for task in self._readers:
-            task.cancel()
-        if self._readers:
-            await asyncio.wait(self._readers)
-        self._readers = []
+        for subscription in self._subscriptions:
+            subscription.end()
         for channel, content in await self._layer.withdraw(self._channels):  # these were taken, too late to be left
-            self._take(_Message(channel, content, _Place(asyncio.Semaphore())))
-        late: set[asyncio.Task[None]] = set()
+            self._take(Taken(self, channel, content, None))
         if self._running:
-            _, late = await asyncio.wait(self._running, timeout=within)
-            if late:
-                await self._cancel(late, within)
-        return len(late)
+            self._idle = self._loop.create_future()
+            await asyncio.wait([self._idle], timeout=within)
+        late = len(self._running)
+        if late:
+            await self._cancel(within)
+        return late
 
     @property
     def running(self) -> int:
         """How many messages were taken and not yet consumed."""
-        return len(self._running) + sum(map(len, self._behind.values()))
+        return len(self._running) + sum(len(behind) for behind in self._behind.values() if behind)
+
+    @property
+    def may_take_more(self) -> bool:
+        """Whether there is room for messages beside those that keep their places."""
+        return len(self._running) < TAKEN_LIMIT
 
     def running_on(self) -> Counter[str]:
         """Channel -> how many of its messages are being consumed. From any thread."""
-        return Counter(task.get_name() for task in tuple(self._running))
+        return Counter(taken.channel for taken in tuple(self._running))
 
-    async def _cancel(self, late: set[asyncio.Task[None]], within: float) -> None:
-        lost = [message for behind in self._behind.values() for message in behind]
-        for behind in self._behind.values():
-            behind.clear()
+    async def _cancel(self, within: float) -> None:
+        """Those that hold a thread end when it does, or with the process."""
+        lost = [taken for behind in self._behind.values() for taken in behind or ()]
+        self._behind.clear()
         logger.warning(
             "%d consumers did not end within %g s and are cancelled; %d messages behind them are lost; they ran on %s",
-            len(late),
+            len(self._running),
             within,
             len(lost),
             ", ".join(sorted(self.running_on())),
         )
-        for channel, content, _ in lost:
-            logger.error("A message on %s is lost", channel, extra=about(channel, content))
-        for task in late:
+        for taken in lost:
+            logger.error("A message on %s is lost", taken.channel, extra=about(taken.channel, taken.content))
+        tasks = [task for task in self._running.values() if task is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.wait(late)
+        if tasks:
+            await asyncio.wait(tasks)
 
-    async def _read(self, channels: list[str], room: asyncio.Semaphore) -> None:
-        while True:
-            await room.acquire()
-            try:
-                channel, content = await self._layer.receive_any(channels)
-            except asyncio.CancelledError:
-                raise
-            except Exception:  # whatever the layer's trouble is, the channels are read again after it
-                logger.exception("Reading the channels %s failed; trying again", ", ".join(channels))
-                room.release()
-                await asyncio.sleep(FAULT_DELAY)
-                continue
-            self._take(_Message(channel, content, _Place(room)))
+    def _take(self, taken: Taken) -> None:
+        self._taken(taken)
+        reply_channel = taken.content.get("reply_channel")
+        if isinstance(reply_channel, str):
+            if reply_channel in self._behind:
+                behind = self._behind[reply_channel]
+                if behind is None:
+                    behind = self._behind[reply_channel] = deque()
+                behind.append(taken)
+                return
+            self._behind[reply_channel] = None
+        self._running[taken] = None
+        self._start(taken)
 
-    def _take(self, message: _Message) -> None:
-        channel, content, _ = message
-        if self._taken is not None:
-            self._taken(channel, content)
-        reply_channel = content.get("reply_channel")
+    def _start(self, taken: Taken) -> None:
+        try:
+            pending = self._consume(taken)
+        except Exception:
+            _log_failure(taken)
+            taken.over()
+        else:
+            if pending is not None:
+                self._running[taken] = self._loop.create_task(self._run(taken, pending))
+
+    async def _run(self, taken: Taken, pending: Awaitable[None]) -> None:
+        try:
+            await pending
+        except (Exception, SystemExit, asyncio.CancelledError):  # one message's trouble; those behind it come
+            _log_failure(taken)
+        finally:
+            taken.over()
+
+    def over(self, taken: Taken) -> None:
+        """It is consumed: its place is free, and what waits behind it is next."""
+        del self._running[taken]
+        taken.free()
+        reply_channel = taken.content.get("reply_channel")
         if isinstance(reply_channel, str):
             behind = self._behind.get(reply_channel)
-            if behind is not None:
-                behind.append(message)
-                return
-            self._behind[reply_channel] = deque()
-        task = asyncio.create_task(self._run(message), name=channel)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    async def _run(self, message: _Message) -> None:
-        channel, content, place = message
-        reply_channel = content.get("reply_channel")
-        behind = self._behind.get(reply_channel) if isinstance(reply_channel, str) else None
-        try:
-            while True:
-                try:
-                    await self._consume(channel, content, functools.partial(self._free, place))
-                except (Exception, SystemExit, asyncio.CancelledError):  # one message's trouble; those behind it come
-                    logger.exception("Consuming a message on %s failed", channel, extra=about(channel, content))
-                finally:
-                    place.free()
-                if not behind:
-                    return
-                channel, content, place = behind.popleft()
-        finally:
-            if isinstance(reply_channel, str):
+            if behind:
+                following = behind.popleft()
+                self._running[following] = None
+                self._loop.call_soon(self._start, following)  # not at once: there may be a thousand
+            else:
                 self._behind.pop(reply_channel, None)
+        if self._idle is not None and not self._running and not self._idle.done():
+            self._idle.set_result(None)
 
-    def _free(self, place: _Place) -> None:
-        if len(self._running) < TAKEN_LIMIT:
-            place.free()
+
+def _log_failure(taken: Taken) -> None:
+    logger.exception("Consuming a message on %s failed", taken.channel, extra=about(taken.channel, taken.content))

@@ -29,8 +29,15 @@ FULL_RETRY_TIME = 2.0
 FULL_RETRY_INTERVAL = 0.2
 
 
+#: The event loop itself holds its tasks only weakly.
+_seeing_to: set[asyncio.Task[None]] = set()
+
+
 def flush(outbox: Outbox) -> Awaitable[None] | None:
-    """Deliver the outbox on the event loop, in order; awaited if it cannot be done without waiting."""
+    """Deliver the outbox on the event loop, in order; awaited if it cannot be done without waiting.
+
+    A future if all has been started.
+    """
     entries = outbox.entries
     if not entries:
         return None
@@ -51,7 +58,31 @@ def flush(outbox: Outbox) -> Awaitable[None] | None:
             started.append((sender, content, pending))
         else:
             return _flush_slowly(outbox, started, entries[index:], pending)
-    return _flush_slowly(outbox, started, [], None) if started else None
+    return _outcome(outbox, started) if started else None
+
+
+def _outcome(outbox: Outbox, started: list[_Started]) -> asyncio.Future[None]:
+    """Done with the last of ``started``; what has failed is seen to before, by a task."""
+    last = started[-1][2]
+    outcome: asyncio.Future[None] = last.get_loop().create_future()
+
+    def done(_: object) -> None:
+        for _, _, each in started:
+            if not each.done() or each.cancelled() or each.exception() is not None:
+                task = each.get_loop().create_task(_flush_slowly(outbox, started, [], None))
+                _seeing_to.add(task)
+                task.add_done_callback(seen_to)
+                return
+        if not outcome.done():
+            outcome.set_result(None)
+
+    def seen_to(task: asyncio.Task[None]) -> None:
+        _seeing_to.discard(task)
+        if not outcome.done():
+            outcome.set_result(None)
+
+    last.add_done_callback(done)
+    return outcome
 
 
 async def _flush_slowly(

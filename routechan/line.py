@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from .channel import Channel
-from .delivery import Flush, flush
+from .delivery import flush
 from .encoding import Content
 from .handover import Outlet, settled
 from .kinds import Kind, kind_of, kind_of_work
@@ -51,18 +51,14 @@ class _OwnReplyChannel(Channel):
 
 
 class Line:
-    """One connection's events, one at a time. Lifetime: connection.
+    """One connection's events, one at a time. Lifetime: connection."""
 
-    ``flush`` delivers what each run of a consumer has sent; streams deliver theirs themselves.
-    """
+    __slots__ = ("_dispatcher", "_idle", "_outlet", "_reply_channel", "_running", "_runtime", "_streams")
 
-    __slots__ = ("_dispatcher", "_flush", "_idle", "_outlet", "_reply_channel", "_running", "_runtime", "_streams")
-
-    def __init__(self, runtime: Runtime, outlet: Outlet | None, flush: Flush = flush) -> None:
+    def __init__(self, runtime: Runtime, outlet: Outlet | None) -> None:
         self._runtime = runtime
         self._dispatcher = runtime.dispatcher
         self._outlet = outlet  # None for a message that came over the layer: its replies go over it too
-        self._flush = flush
         self._reply_channel = None if outlet is None else _OwnReplyChannel(outlet, runtime.layer)
         self._running = False
         self._idle: asyncio.Future[None] | None = None
@@ -86,7 +82,7 @@ class Line:
             runtime.threads.submit(self._dispatcher.call, run, self._called)
             return None
         if kind is Kind.ASYNC:
-            return self._dispatcher.acall(run, later=self._repeat, flush=self._flush)
+            return self._dispatcher.acall(run, later=self._repeat, flush=self.flush)
         return self.perform(run)
 
     async def _handle_after(self, channel: str, content: Content) -> None:
@@ -99,6 +95,10 @@ class Line:
             if self._idle is None:
                 self._idle = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._idle)
+
+    def flush(self, run: Run) -> Awaitable[None] | None:
+        """Deliver what a run of a consumer has sent; streams deliver theirs themselves."""
+        return flush(run)
 
     @property
     def running(self) -> bool:
@@ -117,11 +117,18 @@ class Line:
 
     def _called(self, run: Run, result: Any) -> None:
         """On the loop, after a plain consumer: flush, and go on at once where nothing is to be waited for."""
-        pending = self._flush(run)
-        if pending is None and result is None and not run.later:
+        pending = self.flush(run)
+        if result is not None or run.later:
+            self._runtime.spawn(self._finish(run, result, pending))
+        elif pending is None:
             self._settled()
+        elif isinstance(pending, asyncio.Future):  # no task for that: it would cost more than the flush
+            pending.add_done_callback(self._flushed)
         else:
             self._runtime.spawn(self._finish(run, result, pending))
+
+    def _flushed(self, pending: asyncio.Future[None]) -> None:
+        self._settled()
 
     async def _finish(self, run: Run, result: Any, pending: Awaitable[None] | None) -> None:
         try:
@@ -168,9 +175,9 @@ class Line:
             result = await called
             if result is not None:
                 await self._go_on(run, result)
-            await settled(self._flush(run))
+            await settled(self.flush(run))
         elif kind is Kind.ASYNC:
-            await self._dispatcher.acall(run, flush=self._flush)
+            await self._dispatcher.acall(run, flush=self.flush)
         else:
             self._start_stream(run, None, kind)
 
@@ -178,7 +185,7 @@ class Line:
         """A plain callable returned a coroutine or a generator: it was a wrapper around a consumer of that kind."""
         kind = kind_of_work(result)
         if kind is Kind.ASYNC:
-            await self._dispatcher.acall(run, result, flush=self._flush)
+            await self._dispatcher.acall(run, result, flush=self.flush)
         else:
             self._start_stream(run, result, kind)
 

@@ -16,15 +16,18 @@ from .exceptions import InvalidName
 
 MAX_LENGTH = 99
 
-# The names a process uses come again and again.
-_channel = functools.lru_cache(maxsize=16_384)(re.compile(r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?").fullmatch)
-_group = functools.lru_cache(maxsize=16_384)(re.compile(r"[a-zA-Z0-9\-_.]+").fullmatch)
+_channel = re.compile(r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?").fullmatch
+_group = re.compile(r"[a-zA-Z0-9\-_.]+").fullmatch
 
 _ALLOWED = "ASCII letters, digits, '-', '_' and '.'"
 
 
 def check_channel_name(name: object) -> str:
     """Return ``name`` if it names a channel one can send to, else raise ``InvalidName``."""
+    return _checked_channel(name) if type(name) is str else _check_channel(name)
+
+
+def _check_channel(name: object) -> str:
     if not isinstance(name, str):
         raise InvalidName(f"a channel name is a str, not {type(name).__name__}: {name!r}")
     if len(name) > MAX_LENGTH:
@@ -34,6 +37,10 @@ def check_channel_name(name: object) -> str:
             f"a channel name holds {_ALLOWED}, and at most one '!' or '?' (a '?' not at the end), not {name!r}"
         )
     return name
+
+
+# The names a process uses come again and again.
+_checked_channel = functools.lru_cache(maxsize=16_384)(_check_channel)
 
 
 def check_receive_name(name: object) -> str:
@@ -46,6 +53,10 @@ def check_receive_name(name: object) -> str:
 
 def check_group_name(name: object) -> str:
     """Return ``name`` if it names a group, else raise ``InvalidName``."""
+    return _checked_group(name) if type(name) is str else _check_group(name)
+
+
+def _check_group(name: object) -> str:
     if not isinstance(name, str):
         raise InvalidName(f"a group name is a str, not {type(name).__name__}: {name!r}")
     if len(name) > MAX_LENGTH:
@@ -53,6 +64,9 @@ def check_group_name(name: object) -> str:
     if _group(name) is None:
         raise InvalidName(f"a group name holds {_ALLOWED}, not {name!r}")
     return name
+
+
+_checked_group = functools.lru_cache(maxsize=16_384)(_check_group)
 
 
 def queue_name(channel: str) -> str:

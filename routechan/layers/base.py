@@ -13,13 +13,16 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from .. import exceptions, names
 from ..encoding import Content
 
 #: What takes the content sent to channels of this process: ``deliver(channels, content)``.
 Deliver = Callable[[Sequence[str], Content], None]
+
+#: What takes the messages of a subscription: ``take(channel, content)``.
+Take = Callable[[str, Content], object]
 
 Capacities = Mapping["str | re.Pattern[str]", int]
 
@@ -90,6 +93,9 @@ def _check_capacity(where: str, capacity: object) -> None:
         raise exceptions.InvalidChannelLayerError(f"{where} is a number of messages from 1 on, not {capacity!r}")
 
 
+#: No delay, without which nothing needs to be checked.
+NOW = 0.0
+
 #: Seconds that a message may be delayed at most.
 LONGEST_DELAY = 366 * 86400
 
@@ -99,11 +105,23 @@ FULL_DELAY = 1.0
 
 def check_delay(delay: object) -> float:
     """Return ``delay`` if it is a number of seconds, else raise ``ValueError``."""
+    if delay is NOW:
+        return NOW
     if isinstance(delay, bool) or not isinstance(delay, (int, float)) or not 0 <= delay < float("inf"):
         raise ValueError(f"delay is a number of seconds of at least 0, such as 2.5, not {delay!r}")
     if delay > LONGEST_DELAY:
         raise ValueError(f"delay is at most {LONGEST_DELAY} seconds, not {delay!r}")
     return delay
+
+
+class Subscription(Protocol):
+    """What ``BaseChannelLayer.subscribe`` returns. Only for its event loop. Lifetime: until ``end``."""
+
+    def free(self) -> None:
+        """There is room for one more message."""
+
+    def end(self) -> None:
+        """Take no more. What was on its way is left to others here, and to ``withdraw``."""
 
 
 class BaseChannelLayer(_Layer, ABC):
@@ -125,7 +143,7 @@ class BaseChannelLayer(_Layer, ABC):
         """The 1.x face over the same channels."""
 
     @abstractmethod
-    def post(self, channel: str, content: Content, delay: float = 0.0) -> Awaitable[None] | None:
+    def post(self, channel: str, content: Content, delay: float = NOW) -> Awaitable[None] | None:
         """Start a send now, without waiting; what is returned, if anything, is awaited for its outcome.
 
         Calls take effect in the order they are made. Only for the event loop's own thread.
@@ -133,10 +151,10 @@ class BaseChannelLayer(_Layer, ABC):
         """
 
     @abstractmethod
-    def post_group(self, group: str, content: Content, delay: float = 0.0) -> Awaitable[None] | None:
+    def post_group(self, group: str, content: Content, delay: float = NOW) -> Awaitable[None] | None:
         """``group_send`` as ``post`` is to ``send``."""
 
-    async def send(self, channel: str, content: Content, delay: float = 0.0) -> None:
+    async def send(self, channel: str, content: Content, delay: float = NOW) -> None:
         """Put ``content`` at the end of ``channel``; never waits for room, raises ``ChannelFull``.
 
         With ``delay``, that many seconds later; a channel that is full then is tried again each second.
@@ -145,7 +163,7 @@ class BaseChannelLayer(_Layer, ABC):
         if pending is not None:
             await pending
 
-    async def group_send(self, group: str, content: Content, delay: float = 0.0) -> None:
+    async def group_send(self, group: str, content: Content, delay: float = NOW) -> None:
         """Send to every member; a member that is full misses the message, counted as dropped.
 
         With ``delay``, that many seconds later, to who is a member then.
@@ -159,10 +177,12 @@ class BaseChannelLayer(_Layer, ABC):
         """Wait for the next message of ``channel`` (a full name). Cancelling loses nothing (R7)."""
 
     @abstractmethod
-    async def receive_any(self, channels: Iterable[str]) -> tuple[str, Content]:
-        """``(channel, content)`` of the next message on any of ``channels``, a busy one being no better off.
+    def subscribe(self, channels: Iterable[str], take: Take, room: int) -> Subscription:
+        """Have ``take(channel, content)`` called on the running event loop for each message of ``channels``.
 
-        As ``receive``; a process-specific name must end at its ``!`` and be of another face's making.
+        Those of one channel come in their order, a busy channel being no better off. At most ``room`` are taken off
+        them until ``subscription.free()`` says that there is room for another: the others stay for other processes.
+        A process-specific name must end at its ``!`` and be of another face's making. What ``take`` raises is logged.
         """
 
     def now(self) -> float:
@@ -170,14 +190,14 @@ class BaseChannelLayer(_Layer, ABC):
         return time.time()
 
     def held(self) -> list[Content]:
-        """What has left the layer for a ``receive_any`` of this process that has not returned yet. From any thread.
+        """What has left the layer for a subscription of this process, and has not reached it. From any thread.
 
-        It does not return while something holds up its event loop.
+        It does not reach it while something holds up its event loop.
         """
         return []
 
     async def withdraw(self, channels: Iterable[str]) -> list[tuple[str, Content]]:
-        """To be called when nobody here receives from ``channels`` any more, before the process ends.
+        """To be called when all subscriptions to ``channels`` here have ended, before the process does.
 
         Returns what had left the layer for this process by then and reached nobody: nobody else will get it.
         """
@@ -265,11 +285,11 @@ class SyncChannelLayer(_Layer, ABC):
     layer: BaseChannelLayer
 
     @abstractmethod
-    def send(self, channel: str, content: Content, delay: float = 0.0) -> None:
+    def send(self, channel: str, content: Content, delay: float = NOW) -> None:
         """As ``BaseChannelLayer.send``."""
 
     @abstractmethod
-    def send_group(self, group: str, content: Content, delay: float = 0.0) -> None:
+    def send_group(self, group: str, content: Content, delay: float = NOW) -> None:
         """As ``BaseChannelLayer.group_send``."""
 
     @abstractmethod

@@ -14,11 +14,14 @@ from ..encoding import Content, check_content
 from ..exceptions import ChannelFull
 from .base import (
     FULL_DELAY,
+    NOW,
     BaseChannelLayer,
     Capacities,
     CapacityRules,
     Deliver,
+    Subscription,
     SyncChannelLayer,
+    Take,
     check_delay,
     check_seconds,
 )
@@ -27,6 +30,7 @@ from .parcel import Parcel
 from .serializer import MAX_SIZE, Serializer
 from .statistics import Counts
 from .store import Store, channels_of
+from .subscription import StoreSubscription
 from .waiting import LoopWaiter, ThreadWaiter, refuse_on_loop
 
 #: Seconds a blocking ``receive`` of the sync face waits before it answers ``(None, None)``.
@@ -66,27 +70,24 @@ class InMemoryChannelLayer(BaseChannelLayer):
     def sync(self) -> SyncChannelLayer:
         return self._sync
 
-    def post(self, channel: str, content: Content, delay: float = 0.0) -> None:
+    def post(self, channel: str, content: Content, delay: float = NOW) -> None:
         # Memory never makes anyone wait, so both faces are one call.
         self._sync.send(channel, content, delay)
 
-    def post_group(self, group: str, content: Content, delay: float = 0.0) -> None:
+    def post_group(self, group: str, content: Content, delay: float = NOW) -> None:
         self._sync.send_group(group, content, delay)
 
     async def receive(self, channel: str) -> Content:
         waiter = LoopWaiter((self._store.queue_of(channel),), channel)
-        return (await self._received(waiter))[1]
-
-    async def receive_any(self, channels: Iterable[str]) -> tuple[str, Content]:
-        queues = [self._store.check_shared(names.check_receive_name(name)) for name in channels]
-        return await self._received(LoopWaiter(queues))
-
-    async def _received(self, waiter: LoopWaiter) -> tuple[str, Content]:
         if not self._store.take(waiter):
             await self._store.wait(waiter)
         if waiter.item is None:
             raise RuntimeError("woken without a message")  # the store fills a waiter before it wakes it
-        return waiter.item.channel, self._sync.decode(waiter.item.data)
+        return self._sync.decode(waiter.item.data)
+
+    def subscribe(self, channels: Iterable[str], take: Take, room: int) -> Subscription:
+        queues = [self._store.check_shared(names.check_receive_name(name)) for name in channels]
+        return StoreSubscription(self._store, queues, take, room, decode=lambda item: self._sync.decode(item.data))
 
     async def new_channel(self, prefix: str = "specific") -> str:
         return names.new_channel(prefix, self.process)
@@ -147,7 +148,7 @@ class InMemorySyncLayer(SyncChannelLayer):
         self.capacity = layer.capacity
         self.channel_capacity = layer.channel_capacity
 
-    def send(self, channel: str, content: Content, delay: float = 0.0) -> None:
+    def send(self, channel: str, content: Content, delay: float = NOW) -> None:
         deliver = self._store.attached.get(names.queue_name(names.check_channel_name(channel)))
         if check_delay(delay):
             self._send_later(channel, self._serializer.encode(content), delay)
@@ -165,7 +166,7 @@ class InMemorySyncLayer(SyncChannelLayer):
 
         self._delays.call_later(delay, due)
 
-    def send_group(self, group: str, content: Content, delay: float = 0.0) -> None:
+    def send_group(self, group: str, content: Content, delay: float = NOW) -> None:
         names.check_group_name(group)
         check_content(content)
         parcel = Parcel(self._serializer, content=content)

@@ -18,7 +18,7 @@ from ..exceptions import ChannelFull, InvalidContent, InvalidName
 from .base import CapacityRules, Deliver
 from .parcel import Parcel
 from .statistics import Counts
-from .waiting import LoopWaiter, Stored, Waiter, make_stored, wake
+from .waiting import LoopWaiter, Stored, Subscriber, Waiter, make_stored, wake
 
 #: Told when a membership ends by itself: ``ended(group, channel)``.
 Ended = Callable[[str, str], object]
@@ -122,23 +122,23 @@ class Store:
         if sent_here and dropped < len(channels):
             self.counts.add(queue_name, "messages_count", len(channels) - dropped)
 
-    def keep(self, channel: str, data: bytes, expires: float, woken: list[Waiter]) -> None:
+    def keep(self, arrivals: Iterable[tuple[str, bytes, float]], woken: list[Waiter]) -> None:
         """Take what was popped elsewhere: to who waits for it, else in its place; the oldest make room for it.
 
-        Who waited is added to ``woken``, to be told with ``wake``, together with others.
+        ``arrivals`` are channel, data and when it expires. Who waited is added to ``woken``, to be told with ``wake``,
+        together with others.
         """
-        queue = self.queue_of(channel)
         with self._lock:
-            while not self._offer(queue, channel, data, expires, woken):
-                self._queues[queue].popleft()
-                self.counts.add(names.queue_name(queue), "dropped_count")
+            for channel, data, expires in arrivals:
+                queue = self.queue_of(channel)
+                while not self._offer(queue, channel, data, expires, woken):
+                    self._queues[queue].popleft()
+                    self.counts.add(names.queue_name(queue), "dropped_count")
 
     def take(self, waiter: Waiter) -> bool:
         """Fill ``waiter`` with a message if one is there, else let it wait."""
         with self._lock:
-            # A busy channel must not starve a quiet one (2.3): ask in random order.
-            ordered = waiter.queues if len(waiter.queues) < 2 else random.sample(waiter.queues, len(waiter.queues))
-            for queue in ordered:
+            for queue in _in_turn(waiter.queues):
                 if queue not in self._queues:
                     continue
                 stored = self._live(queue)
@@ -149,12 +149,27 @@ class Store:
                             del self._queues[queue]
                         waiter.item = item
                         return True
-            for queue in waiter.queues:
-                if queue in self._waiters:
-                    self._waiters[queue].append(waiter)
-                else:
-                    self._waiters[queue] = [waiter]
+            self._remember_waiter(waiter)
             return False
+
+    def subscribe(self, subscriber: Subscriber) -> bool:
+        """Give ``subscriber`` what is there; whether it has room left, and waits for more."""
+        with self._lock:
+            for queue in _in_turn(subscriber.queues):
+                stored = self._live(queue)
+                while stored and subscriber.room:
+                    subscriber.give(stored.popleft(), [])
+                if not stored:
+                    self._queues.pop(queue, None)
+            if subscriber.room:
+                self._remember_waiter(subscriber)
+            return subscriber.room > 0
+
+    def widen(self, subscriber: Subscriber) -> bool:
+        """``subscriber`` takes one more; whether it had no room, so that it has to ``subscribe`` again."""
+        with self._lock:
+            subscriber.room += 1
+            return subscriber.room == 1
 
     async def wait(self, waiter: LoopWaiter) -> None:
         """Return when ``waiter``, which ``take`` left waiting, has its message."""
@@ -174,10 +189,17 @@ class Store:
                 waiter.item = None
         self.wake(woken)
 
+    def put_back(self, item: Stored) -> None:
+        """What somebody was given and has not taken goes to the next one, or back to its place."""
+        woken: list[Waiter] = []
+        with self._lock:
+            self._put_back(item, woken)
+        self.wake(woken)
+
     def waiting(self, queue: str) -> int:
-        """How many wait for messages of ``queue``."""
+        """How many messages of ``queue`` are waited for."""
         waiting = self._waiters.get(queue)
-        return len(waiting) if waiting is not None else 0
+        return sum(waiter.room for waiter in tuple(waiting)) if waiting is not None else 0
 
     def pending(self, queue: str) -> tuple[int, float]:
         """How many messages wait in ``queue``, and for how many seconds the oldest does."""
@@ -207,11 +229,18 @@ class Store:
         return True
 
     def _give(self, queue: str, item: Stored, woken: list[Waiter]) -> bool:
-        for waiter in self._waiters.get(queue, ()):
+        for waiter in tuple(self._waiters.get(queue, ())):
             if waiter.accepts(item.channel):
-                self._forget_waiter(waiter)
-                waiter.item = item
-                woken.append(waiter)
+                try:
+                    waits = waiter.give(item, woken)
+                except RuntimeError:  # its event loop is closed
+                    self._forget_waiter(waiter)
+                    continue
+                if not waits:
+                    self._forget_waiter(waiter)
+                elif len(self._waiters[queue]) > 1:  # the next one is somebody else's
+                    self._waiters[queue].remove(waiter)
+                    self._waiters[queue].append(waiter)
                 return True
         return False
 
@@ -230,6 +259,13 @@ class Store:
         if not self._give(queue, item, woken):
             stored = self._queues.setdefault(queue, deque())
             stored.insert(sum(earlier.number < item.number for earlier in stored), item)
+
+    def _remember_waiter(self, waiter: Waiter) -> None:
+        for queue in waiter.queues:
+            if queue in self._waiters:
+                self._waiters[queue].append(waiter)
+            else:
+                self._waiters[queue] = [waiter]
 
     def _forget_waiter(self, waiter: Waiter) -> None:
         for queue in waiter.queues:
@@ -386,6 +422,11 @@ class Store:
         if not self._groups[group]:
             del self._groups[group]
         return True
+
+
+def _in_turn(queues: Sequence[str]) -> Sequence[str]:
+    """A busy channel must not starve a quiet one (2.3): in random order."""
+    return queues if len(queues) < 2 else random.sample(queues, len(queues))
 
 
 def channels_of(members: dict[str, list[str]]) -> Iterable[str]:

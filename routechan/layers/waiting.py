@@ -29,6 +29,9 @@ class Waiter:
 
     __slots__ = ("item", "queues")
 
+    #: How many messages it takes.
+    room = 1
+
     def __init__(self, queues: Sequence[str]) -> None:
         self.queues = queues
         self.item: Stored | None = None
@@ -36,6 +39,12 @@ class Waiter:
     def accepts(self, channel: str) -> bool:
         """Whether this waiter takes what was sent to ``channel``."""
         return True
+
+    def give(self, item: Stored, woken: list[Waiter]) -> bool:
+        """Take ``item``; whether it waits for more. It adds itself to ``woken`` if it is to be told with ``wake``."""
+        self.item = item
+        woken.append(self)
+        return False
 
 
 class LoopWaiter(Waiter):
@@ -62,6 +71,16 @@ class ThreadWaiter(Waiter):
     def __init__(self, queues: Sequence[str]) -> None:
         super().__init__(queues)
         self.woken = threading.Event()
+
+
+class Subscriber(Waiter):
+    """Somebody who takes messages of its queues as long as there is room. Lifetime: subscription."""
+
+    __slots__ = ("room",)
+
+    def __init__(self, queues: Sequence[str], room: int) -> None:
+        super().__init__(queues)
+        self.room = room
 
 
 def wake(waiters: Iterable[Waiter]) -> list[Waiter]:

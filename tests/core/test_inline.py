@@ -14,6 +14,8 @@ import pytest
 
 from routechan import Channel, ChannelFull, ConsumeLater, Group, Message, WebsocketCloseException, channel_reader, route
 from routechan import line as line_module
+from routechan.asgi.sockets import ReplyChannels
+from routechan.asgi.translation import socket_reply
 from routechan.dispatch import Dispatcher
 from routechan.encoding import Content
 from routechan.inline import InlineConsumers
@@ -55,7 +57,7 @@ async def started(
     layer: SyncChannelLayer, *routing: Any, threads: int = 8, **hooks: Any
 ) -> AsyncIterator[InlineConsumers]:
     consumers = InlineConsumers(Dispatcher(Router(list(routing)), **hooks), layer, threads=threads)
-    await consumers.start()
+    await consumers.start(ReplyChannels("websocket.send", socket_reply, layer.layer))
     try:
         yield consumers
     finally:
@@ -890,27 +892,6 @@ async def test_a_reader_outlives_what_consuming_raises(default_layer: SyncChanne
         for number in range(10):
             Channel("x").send({"n": number, "reply_channel": "r"})
         await until(lambda: seen == [1, 3, 5, 7, 9], "every other message")
-
-
-async def test_a_layer_in_trouble_is_read_again(
-    default_layer: SyncChannelLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """OB-34: logged, and after a while the channel is read again."""
-    monkeypatch.setattr(channel_reader, "FAULT_DELAY", 0.001)
-    layer = default_layer.layer
-    receive, errors, seen = layer.receive_any, [ConnectionError("lost"), ConnectionError("lost")], []
-
-    async def failing(channels: list[str]) -> tuple[str, Content]:
-        if errors:
-            raise errors.pop()
-        return await receive(channels)
-
-    layer.receive_any = failing  # type: ignore[method-assign]
-    async with started(default_layer, route("x", lambda message: seen.append(message["n"]))):
-        await until(lambda: not errors)
-        Channel("x").send({"n": 1})
-        await until(lambda: seen == [1])
-    assert caplog.text.count("Reading the channels x failed; trying again") == 2
 
 
 async def test_stop_does_not_wait_for_ever(

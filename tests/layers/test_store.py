@@ -57,7 +57,7 @@ class Bench:
 
     def keep(self, channel: str, data: bytes, expires: float | None = None) -> list[Waiter]:
         woken: list[Waiter] = []
-        self.store.keep(channel, data, self.now + 10 if expires is None else expires, woken)
+        self.store.keep([(channel, data, self.now + 10 if expires is None else expires)], woken)
         self.store.wake(woken)
         return woken
 

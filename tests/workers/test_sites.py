@@ -123,6 +123,7 @@ async def test_too_much_and_too_long(redis_url: str) -> None:
             fleet.workers[0].signal(signal.SIGSTOP)
             for socket in talking:
                 await socket.send("lost")
+                await asyncio.sleep(0.1)  # the worker is given the first one alone, and asks for no other
             await fleet.says("is full", 2)
             with pytest.raises(InvalidStatus):
                 await connect(fleet.urls("/e/")[0], open_timeout=SOON)

@@ -21,13 +21,13 @@ from ..parcel import Parcel
 from ..serializer import Serializer, Undecodable
 from ..statistics import Counts
 from ..store import Store, channels_of
-from ..waiting import ThreadWaiter, Waiter
+from ..waiting import Stored, ThreadWaiter, Waiter
 from .clock import RedisClock
 from .connection import FAULTS, Connection
 from .envelope import FLUSH, GROUP, JOIN, LEAVE, MESSAGE, Envelope
 from .keeper import Keeper
 from .keys import Keys, home_of
-from .operations import Arrival, Operation, Operations, notes_of
+from .operations import Arrival, Operation, Operations, Sending, notes_of
 from .pipe import Pipe
 from .reader import Reader
 from .topology import Topology
@@ -103,7 +103,7 @@ class Engine:
         )
         self._lock = threading.RLock()
         self._woken: list[Waiter] = []  # who was given a message by an operation of the pipe
-        self._popping: dict[str, int] = {}  # queue -> how many pops for it are on their way
+        self._popping: dict[str, int] = {}  # queue -> how many messages are asked for by pops that are on their way
         self._pops = threading.Condition(self._lock)  # one of them has come back
         self._readers: dict[str, Reader] = {}  # place -> who waits there for others' channels
         self._mailbox: Reader | None = None
@@ -126,7 +126,7 @@ class Engine:
         if self.store.is_own(queue):
             self.store.put(channel, body)
             return None
-        return partial(self.operations.send, channel, body)
+        return Sending(self.operations, queue, channel, body)
 
     def group_send(self, group: str, parcel: Parcel) -> Make:
         """The operation that reaches the members in other processes; those of this one are for ``store.deliver``."""
@@ -164,9 +164,8 @@ class Engine:
 
     # Receiving
 
-    def decode(self, waiter: Waiter) -> Content | None:
-        """What ``waiter`` was given; None for what cannot be read, which is lost and counted."""
-        item = waiter.item
+    def decode(self, item: Stored | None) -> Content | None:
+        """What a waiter was given; None for what cannot be read, which is lost and counted."""
         if item is None:
             raise RuntimeError("woken without a message")  # the store fills a waiter before it wakes it
         try:
@@ -195,18 +194,21 @@ class Engine:
         self.pipe.start(partial(self.operations.pop, queue), partial(self._popped, queue))
 
     def demand_any(self, queues: Sequence[str]) -> None:
-        """Somebody waits for any of ``queues``: as ``demand``."""
+        """Somebody waits for messages of any of ``queues``: as ``demand``."""
         with self._lock:
-            asked = [
-                queue
+            missing = {
+                queue: self.store.waiting(queue) - self._popping.get(queue, 0)
                 for queue in queues
-                if not self._is_awaited(queue) and self._popping.get(queue, 0) < self.store.waiting(queue)
-            ]
+                if not self._is_awaited(queue)
+            }
+            asked = [queue for queue, count in missing.items() if count > 0]
+            if not asked:
+                return
+            count = min(missing[queue] for queue in asked)
             for queue in asked:
-                self._popping[queue] = self._popping.get(queue, 0) + 1
-        if asked:
-            make = partial(self.operations.pop_any, self.topology.together(asked))
-            self.pipe.start(make, partial(self._popped_any, asked, None))
+                self._popping[queue] = self._popping.get(queue, 0) + count
+        make = partial(self.operations.pop_any, self.topology.together(asked), count)
+        self.pipe.start(make, partial(self._popped_any, asked, count, None))
 
     def no_demand(self, queue: str) -> None:
         """Somebody waits for ``queue`` no longer."""
@@ -235,8 +237,8 @@ class Engine:
                     self._popping[queue] = self._popping.get(queue, 0) + 1
                     queues.append(queue)
         if queues:
-            make = partial(self.operations.pop_any, self.topology.together(queues))
-            self.pipe.call(make, partial(self._popped_any, queues, None if block else waiter))
+            make = partial(self.operations.pop_any, self.topology.together(queues), 1)
+            self.pipe.call(make, partial(self._popped_any, queues, 1, None if block else waiter))
         elif not block:
             self.store.leave(waiter, put_back=False)
 
@@ -259,30 +261,33 @@ class Engine:
 
     def _keep(self, arrivals: Iterable[Arrival]) -> None:
         woken: list[Waiter] = []
-        for arrival in arrivals:
-            self.store.keep(*arrival, woken)
+        self.store.keep(arrivals, woken)
         self.store.wake(woken)
 
     def _popped(self, queue: str, arrivals: list[Arrival] | None, error: BaseException | None) -> None:
         if error is not None:
             logger.info("Fetching a message of %s is put off: %s", queue, error)
-        self._popped_any([queue], None, arrivals, error)
+        self._popped_any([queue], 1, None, arrivals, error)
 
     def _popped_any(
         self,
         queues: Sequence[str],
+        count: int,
         leaving: Waiter | None,
         arrivals: list[Arrival] | None,
         error: BaseException | None,
     ) -> None:
-        """Called in the order of the pops, so that messages stay in theirs; ``leaving`` waits no longer than this."""
-        for arrival in arrivals or ():
-            self.store.keep(*arrival, self._woken)
+        """Called in the order of the pops, so that messages stay in theirs; ``leaving`` waits no longer than this.
+
+        ``count`` is how many messages were asked for.
+        """
+        if arrivals:
+            self.store.keep(arrivals, self._woken)
         if leaving is not None:
             self.store.leave(leaving, put_back=False)
         with self._lock:
             for queue in queues:
-                left = self._popping.pop(queue) - 1
+                left = self._popping.pop(queue) - count
                 if left:
                     self._popping[queue] = left
                 elif self.store.waiting(queue):
@@ -321,14 +326,17 @@ class Engine:
         )
 
     def _came(self, queue: str, messages: list[bytes]) -> None:
+        arrivals: list[Arrival] = []
         for data in messages:
             envelope = self.operations.live(queue, data)
             if envelope is None:
                 continue
             if envelope.kind == MESSAGE:  # needs no Redis, which may be gone again
-                self._keep([Arrival(envelope.name, envelope.body, envelope.expires)])
+                arrivals.append(Arrival(envelope.name, envelope.body, envelope.expires))
             else:
-                self._keep(self.pipe.call(partial(self.operations.open, queue, data)))
+                self._keep(arrivals)
+                arrivals = self.pipe.call(partial(self.operations.open, queue, data))
+        self._keep(arrivals)
 
     # The mailbox
 

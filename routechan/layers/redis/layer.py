@@ -16,8 +16,19 @@ from typing import Any
 from ... import names
 from ...encoding import Content, check_content
 from ...exceptions import ChannelLayerUnavailable, InvalidName
-from ..base import BaseChannelLayer, Capacities, Deliver, SyncChannelLayer, check_delay, check_seconds
+from ..base import (
+    NOW,
+    BaseChannelLayer,
+    Capacities,
+    Deliver,
+    Subscription,
+    SyncChannelLayer,
+    Take,
+    check_delay,
+    check_seconds,
+)
 from ..serializer import MAX_SIZE, Serializer
+from ..subscription import StoreSubscription
 from ..waiting import LoopWaiter, ThreadWaiter, refuse_on_loop
 from .clock import RedisClock
 from .engine import Engine
@@ -89,7 +100,7 @@ class RedisChannelLayer(BaseChannelLayer):
             clock=clock or RedisClock(),
         )
         self._engine = self._make_engine(make_topology(self._hosts))
-        self._receiving: set[LoopWaiter] = set()
+        self._subscriptions: set[StoreSubscription] = set()
         self._sync = RedisSyncLayer(self)
         _watch(self)
 
@@ -109,12 +120,12 @@ class RedisChannelLayer(BaseChannelLayer):
     def sync(self) -> SyncChannelLayer:
         return self._sync
 
-    def post(self, channel: str, content: Content, delay: float = 0.0) -> Awaitable[None] | None:
+    def post(self, channel: str, content: Content, delay: float = NOW) -> Awaitable[None] | None:
         names.check_channel_name(channel)
         make = self._engine.send(channel, content, check_delay(delay))
         return None if make is None else self._engine.pipe.post(make)
 
-    def post_group(self, group: str, content: Content, delay: float = 0.0) -> Awaitable[None] | None:
+    def post_group(self, group: str, content: Content, delay: float = NOW) -> Awaitable[None] | None:
         names.check_group_name(group)
         check_content(content)
         engine = self._engine
@@ -142,41 +153,35 @@ class RedisChannelLayer(BaseChannelLayer):
                     engine.store.leave(waiter, put_back=True)
                     engine.no_demand(queue)
                     raise
-            content = engine.decode(waiter)
+            content = engine.decode(waiter.item)
             if content is not None:
                 return content
 
-    async def receive_any(self, channels: Iterable[str]) -> tuple[str, Content]:
+    def subscribe(self, channels: Iterable[str], take: Take, room: int) -> Subscription:
         engine = self._engine
-        queues = tuple(engine.store.check_shared(names.check_receive_name(name)) for name in channels)
-        while True:
-            waiter = LoopWaiter(queues)
-            if not engine.store.take(waiter):
-                self._receiving.add(waiter)
-                try:
-                    engine.demand_any(queues)
-                    await waiter.future
-                except BaseException:
-                    engine.store.leave(waiter, put_back=True)
-                    for queue in queues:
-                        engine.no_demand(queue)
-                    raise
-                finally:
-                    self._receiving.discard(waiter)
-            content = engine.decode(waiter)
-            if content is not None and waiter.item is not None:
-                return waiter.item.channel, content
+        queues = [engine.store.check_shared(names.check_receive_name(name)) for name in channels]
+        subscription = StoreSubscription(
+            engine.store,
+            queues,
+            take,
+            room,
+            decode=engine.decode,
+            demand=engine.demand_any,
+            given_up=self._given_up,
+        )
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def _given_up(self, subscription: StoreSubscription) -> None:
+        self._subscriptions.discard(subscription)
+        for queue in subscription.queues:
+            self._engine.no_demand(queue)
 
     def now(self) -> float:
         return self._engine.now()
 
     def held(self) -> list[Content]:
-        found: list[Content | None] = []
-        for waiter in tuple(self._receiving):
-            if waiter.item is not None:
-                with suppress(RuntimeError):  # it has just given up, and its message with it
-                    found.append(self._engine.decode(waiter))
-        return [content for content in found if content is not None]
+        return [content for subscription in tuple(self._subscriptions) for content in subscription.held()]
 
     async def withdraw(self, channels: Iterable[str]) -> list[tuple[str, Content]]:
         engine = self._engine
@@ -188,7 +193,7 @@ class RedisChannelLayer(BaseChannelLayer):
             if not engine.store.take(waiter):
                 engine.store.leave(waiter, put_back=False)
                 return found
-            content = engine.decode(waiter)
+            content = engine.decode(waiter.item)
             if content is not None and waiter.item is not None:
                 found.append((waiter.item.channel, content))
 
@@ -265,7 +270,7 @@ class RedisChannelLayer(BaseChannelLayer):
     def after_fork(self) -> None:
         """In the child: connections, a name and threads of its own; the parent goes on with its own."""
         self._engine.abandon()
-        self._receiving.clear()
+        self._subscriptions.clear()
         self._engine = self._make_engine(make_topology(self._hosts))
 
 
@@ -279,14 +284,14 @@ class RedisSyncLayer(SyncChannelLayer):
         self.capacity = layer.capacity
         self.channel_capacity = layer.channel_capacity
 
-    def send(self, channel: str, content: Content, delay: float = 0.0) -> None:
+    def send(self, channel: str, content: Content, delay: float = NOW) -> None:
         engine = self.layer.engine
         names.check_channel_name(channel)
         make = engine.send(channel, content, check_delay(delay))
         if make is not None:
             engine.pipe.call(make)
 
-    def send_group(self, group: str, content: Content, delay: float = 0.0) -> None:
+    def send_group(self, group: str, content: Content, delay: float = NOW) -> None:
         names.check_group_name(group)
         check_content(content)
         engine = self.layer.engine
@@ -321,7 +326,7 @@ class RedisSyncLayer(SyncChannelLayer):
                     for queue in queues if block else ():
                         engine.no_demand(queue)
                     return None, None
-            content = engine.decode(waiter)
+            content = engine.decode(waiter.item)
             if content is not None and waiter.item is not None:
                 return waiter.item.channel, content
 

@@ -48,6 +48,24 @@ class Arrival(NamedTuple):
     expires: float
 
 
+class Sending:
+    """A message to a queue. Lifetime: until it is sent.
+
+    Called, it makes the operation. Those to one queue that lie next to each other leave together, in one.
+    """
+
+    __slots__ = ("_operations", "body", "channel", "queue")
+
+    def __init__(self, operations: Operations, queue: str, channel: str, body: bytes) -> None:
+        self._operations = operations
+        self.queue = queue
+        self.channel = channel
+        self.body = body
+
+    def __call__(self, others: Sequence[Sending] = ()) -> Operation[list[ChannelFull | None]]:
+        return self._operations.send(self.queue, [self, *others])
+
+
 #: How many delayed sends, last wills or keys are handled in one step.
 CHUNK = 200
 
@@ -88,23 +106,33 @@ class Operations:
 
     # Messages
 
-    def send(self, channel: str, body: bytes) -> Operation[None]:
-        """Raises ``ChannelFull``."""
-        queue = names.queue_name(channel)
-        data = pack(self._clock.now() + self._expiry, MESSAGE, channel, body)
-        calls = self._push(queue, data)
-        limit = self._rules.of(channel)
-        length, _ = yield Step(calls, False)
-        if length > limit:
-            fits, _ = yield from self._make_room(queue, data, length, limit)
+    def send(self, queue: str, messages: Sequence[Sending]) -> Operation[list[ChannelFull | None]]:
+        """Messages to one queue, in one command; what became of each."""
+        expires = self._clock.now() + self._expiry
+        data = [pack(expires, MESSAGE, message.channel, message.body) for message in messages]
+        length, _ = yield Step(self._push(queue, *data), False)
+        outcomes: list[ChannelFull | None] = [None] * len(messages)
+        place = length - len(messages)  # of each in the queue
+        for index, message in enumerate(messages):
+            place += 1
+            limit = self._rules.of(message.channel)
+            if place <= limit:
+                continue
+            fits, expired = yield from self._make_room(queue, data[index], place, limit)
+            place -= len(expired)
             if not fits:
-                self._counts.add(queue, "channel_full_count")
-                raise ChannelFull(queue, limit)
-        self._counts.add(queue, "messages_count")
+                place -= 1
+                outcomes[index] = ChannelFull(queue, limit)
+        refused = len(messages) - outcomes.count(None)
+        if refused:
+            self._counts.add(queue, "channel_full_count", refused)
+        if refused < len(messages):
+            self._counts.add(queue, "messages_count", len(messages) - refused)
+        return outcomes
 
-    def _push(self, queue: str, data: bytes) -> list[Call]:
+    def _push(self, queue: str, *data: bytes) -> list[Call]:
         key, home = self.keys.queue(queue), home_of(queue)
-        return [(home, ("RPUSH", key, data)), (home, ("PEXPIRE", key, self._ttl))]
+        return [(home, ("RPUSH", key, *data)), (home, ("PEXPIRE", key, self._ttl))]
 
     def _make_room(self, queue: str, data: bytes, length: int, limit: int) -> Operation[tuple[bool, list[bytes]]]:
         """After ``data`` made ``queue`` longer than ``limit``: remove what has expired, else take ``data`` back.
@@ -189,21 +217,23 @@ class Operations:
             if arrivals:
                 return arrivals
 
-    def pop_any(self, groups: Iterable[Sequence[str]]) -> Operation[list[Arrival]]:
-        """The next message of any queue; one command reads all queues of one of ``groups``."""
+    def pop_any(self, groups: Iterable[Sequence[str]], count: int) -> Operation[list[Arrival]]:
+        """The next messages of any one queue, at most ``count``; one command reads all queues of one of ``groups``."""
         for queues in groups:
             while True:
                 home = home_of(queues[0])
                 keys = [self.keys.queue(queue) for queue in queues]
                 if self.newer:
-                    (popped,) = yield Step([(home, ("LMPOP", len(keys), *keys, "LEFT"))], True)
-                    found = popped and (popped[0], popped[1][0])
-                else:  # inside a transaction BLPOP does not wait
+                    (found,) = yield Step([(home, ("LMPOP", len(keys), *keys, "LEFT", "COUNT", count))], True)
+                else:  # inside a transaction BLPOP does not wait; it takes one
                     calls = [(home, ("MULTI",)), (home, ("BLPOP", *keys, 0)), (home, ("EXEC",))]
                     *_, (found,) = yield Step(calls, True)
                 if not found:
                     break
-                arrivals = yield from self.open(queues[keys.index(found[0].decode())], found[1])
+                queue = queues[keys.index(found[0].decode())]
+                arrivals: list[Arrival] = []
+                for data in found[1] if self.newer else found[1:]:
+                    arrivals += yield from self.open(queue, data)
                 if arrivals:
                     return arrivals
         return []

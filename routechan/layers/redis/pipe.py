@@ -26,7 +26,7 @@ from redis.exceptions import ResponseError
 from ...exceptions import ChannelLayerUnavailable
 from .connection import Connection
 from .exchange import Exchange, Outcome
-from .operations import Call, Operation, Step
+from .operations import Call, Operation, Sending, Step
 from .topology import Topology
 
 logger = logging.getLogger("routechan")
@@ -49,6 +49,7 @@ class Entry:
         "deadline",
         "done",
         "error",
+        "followers",
         "future",
         "generator",
         "joins",
@@ -63,8 +64,9 @@ class Entry:
     generator: Operation[Any]  # these two while it is being performed
     step: Step
 
-    def __init__(self, make: Callable[[], Operation[Any]], prelude: bool, joins: bool) -> None:
+    def __init__(self, make: Callable[..., Operation[Any]], prelude: bool, joins: bool) -> None:
         self.make = make
+        self.followers: list[Entry] = []  # sends to the same queue that leave with this one
         self.prelude = prelude  # its first step only reads, and is taken ahead
         self.joins = joins  # it changes memberships, which later entries read
         self.deadline = time.monotonic() + PATIENCE
@@ -249,49 +251,77 @@ class Pipe:
         now = time.monotonic()
         try:
             self._exchange.meet()
-            for entry in batch:
-                self._begin(entry, now)
-            ahead = [entry for entry in batch if entry.prelude and not entry.done]
+            leading = self._begin(batch, now)
+            ahead = [entry for entry in leading if entry.prelude and not entry.done]
             again = self._advance(ahead) if ahead else []
             if not again:
-                going = [entry for entry in batch if not entry.done]
+                going = [entry for entry in leading if not entry.done]
                 while going:
                     again += self._advance(going)
                     waiting = set(again)
                     going = [entry for entry in going if not entry.done and entry not in waiting]
             else:
-                again = [entry for entry in batch if not entry.done]
+                again = [entry for entry in leading if not entry.done]
         except BaseException:
             for entry in batch:
                 if not entry.done:
                     self._finish(entry, error=ChannelLayerUnavailable("interrupted; the message may have been sent"))
             raise
         if again:
-            returning = set(again)
+            returning = {entry for leader in again for entry in (leader, *leader.followers)}
             self._entries.extendleft(entry for entry in reversed(batch) if entry in returning)
         return not again
 
-    def _begin(self, entry: Entry, now: float) -> None:
-        if now > entry.deadline:
-            self._finish(
-                entry,
-                error=ChannelLayerUnavailable(
-                    f"Redis could not be reached for {PATIENCE:g} seconds; nothing was sent. "
-                    f"Last trouble: {self._exchange.trouble}"
-                ),
-            )
-            return
-        entry.generator = entry.make()
-        entry.wrote = False
-        self._next(entry, None)
+    def _begin(self, batch: list[Entry], now: float) -> list[Entry]:
+        """Start what is not too late; returns those whose operations are to be performed.
+
+        Sends to one queue that lie next to each other are one operation, led by the first: a busy worker answers a
+        server twenty times in one command.
+        """
+        leading: list[Entry] = []
+        for entry in batch:
+            if now > entry.deadline:
+                self._finish(
+                    entry,
+                    error=ChannelLayerUnavailable(
+                        f"Redis could not be reached for {PATIENCE:g} seconds; nothing was sent. "
+                        f"Last trouble: {self._exchange.trouble}"
+                    ),
+                )
+                continue
+            make = entry.make
+            if type(make) is Sending:
+                leader = leading[-1].make if leading else None
+                if type(leader) is Sending and leader.queue == make.queue:
+                    leading[-1].followers.append(entry)
+                    continue
+                entry.followers = []
+            leading.append(entry)
+        for entry in leading:
+            make = entry.make
+            entry.generator = make([each.make for each in entry.followers]) if entry.followers else make()
+            entry.wrote = False
+            self._next(entry, None)
+        return leading
 
     def _next(self, entry: Entry, replies: list[Any] | None) -> None:
         try:
             entry.step = next(entry.generator) if replies is None else entry.generator.send(replies)
         except StopIteration as end:
-            self._finish(entry, end.value)
-        except Exception as error:  # the operation's own outcome, such as ChannelFull
-            self._finish(entry, error=error)
+            self._ended(entry, end.value)
+        except Exception as error:  # the operation's own outcome
+            self._failed(entry, error)
+
+    def _ended(self, entry: Entry, result: Any) -> None:
+        if type(entry.make) is not Sending:
+            self._finish(entry, result)
+            return
+        for each, error in zip((entry, *entry.followers), result, strict=True):
+            self._finish(each, error=error)
+
+    def _failed(self, entry: Entry, error: BaseException) -> None:
+        for each in (entry, *entry.followers):
+            self._finish(each, error=error)
 
     def _advance(self, entries: list[Entry]) -> list[Entry]:
         """One step of each; returns those to be tried again."""
@@ -315,9 +345,9 @@ class Pipe:
                 if not entry.wrote and (unsent or step.repeatable):
                     again.append(entry)
                 else:
-                    self._finish(
+                    self._failed(
                         entry,
-                        error=ChannelLayerUnavailable(
+                        ChannelLayerUnavailable(
                             "the connection to Redis was lost in the midst of an operation: the message may have been "
                             f"sent, and is not sent again. The trouble: {self._exchange.trouble}"
                         ),
@@ -325,7 +355,7 @@ class Pipe:
                 continue
             refused = next((reply for reply in mine if isinstance(reply, ResponseError)), None)
             if refused is not None:
-                self._finish(entry, error=ChannelLayerUnavailable(f"Redis refused a command: {refused}"))
+                self._failed(entry, ChannelLayerUnavailable(f"Redis refused a command: {refused}"))
                 continue
             entry.wrote = entry.wrote or not step.repeatable
             self._next(entry, mine)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import secrets
 from collections.abc import Iterator
 
+from routechan.encoding import Content
 from routechan.layers import BaseChannelLayer
 
 from ..conftest import Backend, RedisBackend
@@ -26,22 +26,22 @@ def processes(backend: Backend) -> Iterator[BaseChannelLayer]:
 
 
 async def test_what_was_on_its_way(backend: Backend) -> None:
-    """R7: with readers that give up while messages come, each message is theirs, withdrawn, or left to others; once."""
+    """R7: a subscription ends while messages come: each of them was taken, is withdrawn, or left to others, once."""
     layers = processes(backend)
     other = next(layers)
     found: list[int] = []
+
+    def take(channel: str, content: Content) -> None:
+        found.append(content["n"])
+
     for start in range(0, 80, 8):
         ending = next(layers)
-        readers = [asyncio.create_task(ending.receive_any(CHANNELS)) for _ in range(4)]
+        subscription = ending.subscribe(CHANNELS, take, 4)
         await asyncio.sleep(0.005)
         sends = [other.send(CHANNELS[number % 2], {"n": number}) for number in range(start, start + 8)]
         sending = asyncio.gather(*sends)
         await asyncio.sleep(0)
-        for reader in readers:
-            reader.cancel()
-        for reader in readers:
-            with contextlib.suppress(asyncio.CancelledError):
-                found.append((await reader)[1]["n"])
+        subscription.end()
         withdrawn = await asyncio.wait_for(ending.withdraw(CHANNELS), SOON)
         assert all(channel in CHANNELS for channel, _ in withdrawn)
         found += [content["n"] for _, content in withdrawn]

@@ -13,8 +13,9 @@ from routechan.layers.base import CapacityRules
 from routechan.layers.redis.clock import RedisClock
 from routechan.layers.redis.envelope import FLUSH, GROUP, JOIN, LEAVE, MESSAGE, Envelope, pack, unpack
 from routechan.layers.redis.keys import DELAYED, LEASES, STATISTICS, Keys, home_of
-from routechan.layers.redis.operations import CHUNK, LONGEST_DELAY, Arrival, Operation, Operations, Step
+from routechan.layers.redis.operations import CHUNK, LONGEST_DELAY, Arrival, Operation, Operations, Sending, Step
 from routechan.layers.statistics import COUNTED, Counts
+from routechan.names import queue_name
 
 NOW = 1_800_000_000.0
 EXPIRY, GROUP_EXPIRY = 60.0, 3600.0
@@ -48,6 +49,11 @@ class Bench:
             counts=self.counts,
             is_own=lambda queue: queue.endswith(f".{ME}!"),
         )
+
+    def send(self, channel: str, *others: str) -> Run:
+        """Messages to one queue, all with the same body."""
+        first, *following = [Sending(self.make, queue_name(name), name, b"body") for name in (channel, *others)]
+        return Run(first(following))
 
     def counted(self, queue: str | None = None) -> dict[str, int]:
         return {what: count for what, count in self.counts.of(queue).items() if count}
@@ -103,7 +109,7 @@ def message(expires: float, name: str = "a", body: bytes = b"body") -> bytes:
 
 def test_a_send_is_one_step(bench: Bench) -> None:
     """R1, R5: append and time to live leave together; the length in the reply is the capacity check."""
-    run = Run(bench.make.send("process!a", b"body"))
+    run = bench.send("process!a")
     key = bench.keys.queue("process!")
     assert run.commands == [
         ("RPUSH", key, pack(NOW + EXPIRY, MESSAGE, "process!a", b"body")),
@@ -117,7 +123,7 @@ def test_a_send_is_one_step(bench: Bench) -> None:
 
 def test_a_send_over_capacity_is_taken_back(bench: Bench) -> None:
     """R4: nothing at the head has expired, so the newcomer is taken off the end, and the sender told."""
-    run = Run(bench.make.send("a", b"body"))
+    run = bench.send("a")
     data = run.commands[0][2]
     run.reply(4, 1)
     key = bench.keys.queue("a")
@@ -126,15 +132,15 @@ def test_a_send_over_capacity_is_taken_back(bench: Bench) -> None:
     run.reply([message(FRESH)], 4)
     assert run.commands == [("LREM", key, -1, data)]
     assert not run.step.repeatable
-    with pytest.raises(ChannelFull) as caught:
-        run.reply(1)
-    assert (caught.value.channel, caught.value.capacity) == ("a", 3)
+    (full,) = run.reply(1).result
+    assert isinstance(full, ChannelFull)
+    assert (full.channel, full.capacity) == ("a", 3)
     assert bench.counted() == {"channel_full_count": 1}
 
 
 def test_expired_heads_make_room(bench: Bench) -> None:
     """R4 (A2): what has expired unread is removed and counted, and the newcomer stays."""
-    run = Run(bench.make.send("a", b"body")).reply(5, 1)
+    run = bench.send("a").reply(5, 1)
     heads = [message(OLD), message(OLD, body=b"other")]
     assert run.commands[0][2:] == (0, 1)
     run.reply(heads, 5)
@@ -146,40 +152,81 @@ def test_expired_heads_make_room(bench: Bench) -> None:
 
 def test_too_few_expired_heads_make_no_room(bench: Bench) -> None:
     """R4: one of two is still alive, so there is one too many: the newcomer goes."""
-    run = Run(bench.make.send("a", b"body"))
+    run = bench.send("a")
     data = run.commands[0][2]
     run.reply(5, 1).reply([message(OLD), message(FRESH)], 5)
     key = bench.keys.queue("a")
     assert run.commands == [("LREM", key, 1, message(OLD)), ("LREM", key, -1, data)]
-    with pytest.raises(ChannelFull):
-        run.reply(1, 1)
+    (full,) = run.reply(1, 1).result
+    assert isinstance(full, ChannelFull)
     assert bench.counted("a") == {"expired_count": 1, "channel_full_count": 1}
 
 
 def test_what_was_taken_back_too_late_was_sent(bench: Bench) -> None:
     """R2: a reader had it already; to refuse it now would have it sent twice."""
-    run = Run(bench.make.send("a", b"body")).reply(4, 1).reply([message(FRESH)], 4)
+    run = bench.send("a").reply(4, 1).reply([message(FRESH)], 4)
     assert run.reply(0).done
     assert bench.counted("a") == {"messages_count": 1}
 
 
 def test_a_reader_in_between_made_room(bench: Bench) -> None:
     """R4: the queue is short enough by now, so nothing is taken back."""
-    run = Run(bench.make.send("a", b"body")).reply(4, 1)
+    run = bench.send("a").reply(4, 1)
     assert run.reply([message(FRESH)], 3).done
     assert bench.counted("a") == {"messages_count": 1}
 
 
 def test_capacity_is_that_of_the_channel(bench: Bench) -> None:
     """R4, section 2.6: the pattern is asked for the full name."""
-    assert Run(bench.make.send("large", b"")).reply(2, 1).done
-    run = Run(bench.make.send("small!a", b"")).reply(2, 1)
+    assert bench.send("large").reply(2, 1).done
+    run = bench.send("small!a").reply(2, 1)
     assert not run.done
+
+
+def test_several_sends_to_a_queue_are_one_command(bench: Bench) -> None:
+    """R1: in their order, with one time to live."""
+    run = bench.send("process!a", "process!b", "process!a")
+    names = ("process!a", "process!b", "process!a")
+    assert run.commands == [
+        ("RPUSH", bench.keys.queue("process!"), *(message(NOW + EXPIRY, name) for name in names)),
+        ("PEXPIRE", bench.keys.queue("process!"), TTL),
+    ]
+    assert run.reply(3, 1).result == [None, None, None]
+    assert bench.counted("process!") == {"messages_count": 3}
+
+
+def test_of_several_sends_those_beyond_capacity_are_refused(bench: Bench) -> None:
+    """R4: each has its own place in the queue. The first fits, one finds an expired head, the others none."""
+    run = bench.send("a", "a", "a", "a")
+    data = run.commands[0][2]
+    run.reply(6, 1)  # two were there: the places are 3 to 6, of which 3 is the last that fits
+    key = bench.keys.queue("a")
+    assert run.commands == [("LRANGE", key, 0, 0), ("LLEN", key)]
+    run.reply([message(OLD)], 6)
+    assert run.commands == [("LREM", key, 1, message(OLD))]  # so the second has place 3 now
+    run.reply(1)
+    assert run.commands == [("LRANGE", key, 0, 0), ("LLEN", key)]  # the third has place 4
+    run.reply([message(FRESH)], 5)
+    assert run.commands == [("LREM", key, -1, data)]
+    run.reply(1)
+    assert run.commands == [("LRANGE", key, 0, 0), ("LLEN", key)]  # and so has the fourth
+    outcomes = run.reply([message(FRESH)], 4).reply(1).result
+    assert [type(outcome) for outcome in outcomes] == [type(None), type(None), ChannelFull, ChannelFull]
+    assert bench.counted("a") == {"messages_count": 2, "channel_full_count": 2, "expired_count": 1}
+
+
+def test_a_capacity_for_each_of_several_sends(bench: Bench) -> None:
+    """R4, section 2.6: channels of one queue may have capacities of their own."""
+    run = bench.send("queue!small", "queue!small")
+    assert run.reply(2, 1).done
+    run = bench.send("small!a", "small!b").reply(2, 1)
+    assert run.reply([message(FRESH)], 2).reply(1).result[0] is None
+    assert isinstance(run.result[1], ChannelFull)
 
 
 def test_an_empty_time_stamp_takes_no_room(bench: Bench) -> None:
     """R12 (C20): what is no message of ours is no reason to refuse one."""
-    run = Run(bench.make.send("a", b"body")).reply(4, 1).reply([b"garbage"], 4)
+    run = bench.send("a").reply(4, 1).reply([b"garbage"], 4)
     assert run.commands == [("LREM", bench.keys.queue("a"), 1, b"garbage")]
     assert run.reply(1).done
 
@@ -315,32 +362,33 @@ def test_notes_are_for_processes(bench: Bench, kind: int) -> None:
 def test_one_command_reads_several_queues(bench: Bench) -> None:
     """R6: all queues of one place; then those of the next."""
     bench.make.newer = True
-    run = Run(bench.make.pop_any([["a", "b"], ["process!"]]))
+    run = Run(bench.make.pop_any([["a", "b"], ["process!"]], 2))
     keys = [bench.keys.queue(name) for name in ("a", "b", "process!")]
-    assert run.commands == [("LMPOP", 2, *keys[:2], "LEFT")]
+    assert run.commands == [("LMPOP", 2, *keys[:2], "LEFT", "COUNT", 2)]
     run.reply([keys[1].encode(), [message(OLD, "b")]])
-    assert run.commands == [("LMPOP", 2, *keys[:2], "LEFT")]
+    assert run.commands == [("LMPOP", 2, *keys[:2], "LEFT", "COUNT", 2)]
     run.reply(None)
-    assert run.commands == [("LMPOP", 1, keys[2], "LEFT")]
-    run.reply([keys[2].encode(), [message(FRESH, "process!a")]])
-    assert run.result == [Arrival("process!a", b"body", FRESH)]
+    assert run.commands == [("LMPOP", 1, keys[2], "LEFT", "COUNT", 2)]
+    run.reply([keys[2].encode(), [message(FRESH, "process!a"), message(OLD), message(FRESH, "process!b")]])
+    assert run.result == [Arrival("process!a", b"body", FRESH), Arrival("process!b", b"body", FRESH)]
+    assert bench.counted("process!") == {"expired_count": 1}
     assert bench.counted("b") == {"expired_count": 1}
 
 
 def test_one_command_reads_several_queues_on_an_older_server(bench: Bench) -> None:
     """R6: Redis 6.2 knows no LMPOP; in a transaction its BLPOP does not wait."""
-    run = Run(bench.make.pop_any([["a", "b"]]))
+    run = Run(bench.make.pop_any([["a", "b"]], 2))
     keys = [bench.keys.queue(name) for name in ("a", "b")]
     assert run.commands == [("MULTI",), ("BLPOP", *keys, 0), ("EXEC",)]
     assert len(set(run.homes)) == 1
     run.reply(b"OK", b"QUEUED", [[keys[0].encode(), message(FRESH)]])
     assert run.result == [Arrival("a", b"body", FRESH)]
-    assert Run(bench.make.pop_any([["a"]])).reply(b"OK", b"QUEUED", [None]).result == []
+    assert Run(bench.make.pop_any([["a"]], 1)).reply(b"OK", b"QUEUED", [None]).result == []
 
 
 def test_no_queue_is_no_step(bench: Bench) -> None:
     """section 2.3."""
-    assert Run(bench.make.pop_any([])).result == []
+    assert Run(bench.make.pop_any([], 1)).result == []
 
 
 # Groups: members

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.exceptions import AskError, MovedError, ReadOnlyError, ResponseError
@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from routechan.exceptions import ChannelFull, ChannelLayerUnavailable
 from routechan.layers.redis import pipe as pipe_module
-from routechan.layers.redis.operations import Operation, Step
+from routechan.layers.redis.operations import Operation, Operations, Sending, Step
 from routechan.layers.redis.pipe import Pipe
 from routechan.layers.redis.retry import Retry
 
@@ -123,6 +123,65 @@ def test_entries_leave_in_the_order_they_came(bench: Bench, held: Gate) -> None:
     assert numbers(bench.node.commands) == ["first", 0, 1, 2, 3, 4]
     assert len(bench.node.writes) == 2
     assert done == [0, 1, 2, 3]
+
+
+class Sends:
+    """The ``send`` of ``Operations``: one command for all; what says "full" is refused. Lifetime: test."""
+
+    def send(self, queue: str, messages: list[Sending]) -> Operation[list[ChannelFull | None]]:
+        bodies = [message.body for message in messages]
+        yield Step([("h", ("RPUSH", queue, *bodies))], False)
+        return [ChannelFull(queue, 1) if body == b"full" else None for body in bodies]
+
+    def __call__(self, queue: str, body: bytes) -> Sending:
+        return Sending(cast(Operations, self), queue, queue, body)
+
+
+async def test_sends_to_a_queue_leave_in_one_command(bench: Bench, held: Gate) -> None:
+    """R1: those that lie next to each other, so that no message passes another; each learns what became of it."""
+    send, number = Sends(), partial(op, 0)
+    makes = [send("a", b"1"), send("a", b"full"), send("a", b"2"), send("b", b"3"), send("a", b"4"), number]
+    posts = [bench.pipe.post(make) for make in [*makes, send("a", b"5"), send("a", b"6")]]
+    held.open()
+    outcomes = await asyncio.wait_for(asyncio.gather(*posts, return_exceptions=True), SOON)
+    assert bench.node.commands[1:] == [
+        ("RPUSH", "a", b"1", b"full", b"2"),
+        ("RPUSH", "b", b"3"),
+        ("RPUSH", "a", b"4"),
+        ("STEP0", 0),
+        ("RPUSH", "a", b"5", b"6"),
+    ]
+    assert len(bench.node.writes) == 2
+    assert isinstance(outcomes.pop(1), ChannelFull)
+    assert outcomes == [None, None, None, None, [1], None, None]
+
+
+def test_sends_that_left_together_are_lost_together(bench: Bench, held: Gate) -> None:
+    """R2: whether they were executed is not known, so none of them is sent again, and each sender is told."""
+    send = Sends()
+    told: list[tuple[int, BaseException | None]] = []
+    for number in range(3):
+        bench.pipe.start(send("a", b"%d" % number), lambda result, error, number=number: told.append((number, error)))
+    until(lambda: len(bench.pipe._entries) == 3, "all wait")
+    bench.node.answer = lambda command: LOST if command[0] == "RPUSH" else 1
+    held.open()
+    until(lambda: len(told) == 3, "all were told")
+    assert [number for number, _ in told] == [0, 1, 2]
+    assert all(isinstance(error, ChannelLayerUnavailable) for _, error in told)
+    assert bench.node.commands.count(("RPUSH", "a", b"0", b"1", b"2")) == 1
+
+
+def test_sends_that_did_not_leave_come_again_in_order(bench: Bench) -> None:
+    """R2: certainly not executed, so they wait for the server, and what was put in meanwhile comes behind them."""
+    send = Sends()
+    bench.node.refused = LOST
+    for number in range(2):
+        bench.pipe.start(send("a", b"%d" % number))
+    until(lambda: bench.node.connects, "the lost server was tried")
+    bench.pipe.start(send("a", b"2"))
+    bench.node.refused = None
+    until(lambda: len(bench.node.commands) > 0, "they were sent")
+    assert bench.node.commands == [("RPUSH", "a", b"0", b"1", b"2")]
 
 
 def test_steps_of_several_operations_leave_together(bench: Bench, held: Gate) -> None:

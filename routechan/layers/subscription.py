@@ -1,0 +1,79 @@
+"""Messages of some channels as they come, for somebody who takes many of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from ..crossing import Crossing
+from ..encoding import Content
+from .base import Take
+from .store import Store
+from .waiting import Stored, Subscriber, Waiter
+
+
+def _nothing(what: object) -> None:
+    """For a layer that has all its messages here."""
+
+
+class StoreSubscription(Subscriber):
+    """The ``Subscription`` of a layer with a ``Store``. Lifetime: until ``end``, on one event loop.
+
+    ``decode`` gives None for what cannot be read, ``demand(queues)`` sees to it that their next messages are fetched,
+    ``given_up(subscription)`` is told of the end.
+    """
+
+    __slots__ = ("_crossing", "_decode", "_demand", "_ended", "_given_up", "_store", "_take")
+
+    def __init__(
+        self,
+        store: Store,
+        queues: Sequence[str],
+        take: Take,
+        room: int,
+        *,
+        decode: Callable[[Stored], Content | None],
+        demand: Callable[[Sequence[str]], object] = _nothing,
+        given_up: Callable[[StoreSubscription], object] = _nothing,
+    ) -> None:
+        super().__init__(queues, room)
+        self._store = store
+        self._take = take
+        self._decode = decode
+        self._demand = demand
+        self._given_up = given_up
+        self._crossing = Crossing(asyncio.get_running_loop(), self._arrived)
+        self._ended = False
+        self._ask()
+
+    def free(self) -> None:
+        if self._store.widen(self) and not self._ended:
+            self._ask()
+
+    def end(self) -> None:
+        self._ended = True
+        self._store.leave(self, put_back=False)
+        for item in self._crossing.clear():
+            self._store.put_back(item)
+        self._given_up(self)
+
+    def held(self) -> list[Content]:
+        """What has left the layer, and not reached ``take``. From any thread."""
+        found = [self._decode(item) for item in self._crossing.waiting()]
+        return [content for content in found if content is not None]
+
+    def give(self, item: Stored, woken: list[Waiter]) -> bool:
+        self._crossing.put(item)
+        self.room -= 1
+        return self.room > 0
+
+    def _ask(self) -> None:
+        if self._store.subscribe(self):
+            self._demand(self.queues)
+
+    def _arrived(self, item: Stored) -> None:
+        content = self._decode(item)
+        if content is None:
+            self.free()
+        else:
+            self._take(item.channel, content)
