@@ -60,6 +60,8 @@ class Crossing(Generic[Item]):
         self._woken = False
         items, take = self._items, self._take
         for _ in range(min(len(items), TAKEN_AT_ONCE)):
+            if not items:  # ``take`` has had the rest cleared
+                break
             try:
                 take(items.popleft())
             except Exception:  # whatever one item brings about must not cost the others

@@ -6,7 +6,7 @@ The server holds connections and gives each an ``Outlet``; consumers, in this pr
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from .encoding import Content
@@ -46,10 +46,21 @@ class Events(Protocol):
         """The connection is closed: end what streams to it."""
 
 
+class Replies(Protocol):
+    """Where the replies to a server's sockets arrive."""
+
+    def channel(self, take: Callable[[Content], object]) -> str:
+        """A new channel beside theirs: ``take(content)`` is called on the event loop for what is sent to it.
+
+        In order with the replies: what was sent before them comes before them. No group may have it as a member.
+        """
+
+
 class Consumers(Protocol):
     """Where consumers run: in this process, or in workers. Handed to the server by whoever builds it."""
 
-    async def start(self) -> None: ...
+    async def start(self, replies: Replies) -> None:
+        """``replies`` arrive until ``stop`` has returned."""
 
     async def stop(self) -> None: ...
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from .channel_consumers import ChannelConsumers
 from .dispatch import Dispatcher
 from .encoding import Content
-from .handover import Outlet
+from .handover import Outlet, Replies
 from .layers.base import SyncChannelLayer
 from .line import Line
 from .message import Message
@@ -35,7 +35,7 @@ class InlineConsumers:
         self._threads = threads
         self._read_channels = read_channels
 
-    async def start(self) -> None:
+    async def start(self, replies: Replies) -> None:
         self._runtime = Runtime(self.dispatcher, self.layer, self._threads)
         self._channels = ChannelConsumers(self._runtime, self.layer, limit=self._threads)
         self._channels.start(self.dispatcher.router.channels if self._read_channels else ())

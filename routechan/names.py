@@ -24,7 +24,10 @@ _ALLOWED = "ASCII letters, digits, '-', '_' and '.'"
 
 def check_channel_name(name: object) -> str:
     """Return ``name`` if it names a channel one can send to, else raise ``InvalidName``."""
-    return _checked_channel(name) if type(name) is str else _check_channel(name)
+    if type(name) is str:
+        _checked_channel(name)
+        return name
+    return _check_channel(name)
 
 
 def _check_channel(name: object) -> str:
@@ -53,7 +56,10 @@ def check_receive_name(name: object) -> str:
 
 def check_group_name(name: object) -> str:
     """Return ``name`` if it names a group, else raise ``InvalidName``."""
-    return _checked_group(name) if type(name) is str else _check_group(name)
+    if type(name) is str:
+        _checked_group(name)
+        return name
+    return _check_group(name)
 
 
 def _check_group(name: object) -> str:

@@ -8,21 +8,24 @@ was taken, and that nobody says to be running, is lost with its worker: the conn
 from __future__ import annotations
 
 import asyncio
+import bisect
 import enum
 import logging
 import math
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
 
 from .encoding import Content
 from .exceptions import ChannelFull, ChannelLayerUnavailable
-from .handover import HTTP_CHANNELS, SOCKET_CHANNELS, Outlet, settled
+from .handover import HTTP_CHANNELS, SOCKET_CHANNELS, Outlet, Replies, settled
 from .layers.base import BaseChannelLayer
 from .message import Message
 from .observe import tracing
 from .observe.counters import counters
 from .observe.failures import about
 from .observe.watched import watched
-from .relaying import SAID_EVERY, Mark, closed_note, marked, notes_channel
+from .relaying import SAID_EVERY, closed_note, marked
 from .routing import Router
 
 logger = logging.getLogger("routechan")
@@ -32,7 +35,8 @@ HTTP_DISCONNECT = HTTP_CHANNELS[1]
 #: Seconds that an event may take, with its wait for a worker, before its connection goes on without it.
 EVENT_TIMEOUT = 60.0
 
-#: Seconds that a channel stays full before the connections it holds up are closed, and between attempts.
+#: Seconds that a channel stays full before the connections it holds up are closed, and between attempts that nobody
+#: has asked for.
 FULL_PATIENCE = 10.0
 FULL_INTERVAL = 0.02
 
@@ -56,28 +60,54 @@ class _Outcome(enum.Enum):
     LATE = enum.auto()
 
 
-class _Relayed:
-    """An event on its way. Lifetime: until it is settled."""
-
-    __slots__ = ("channel", "heard", "number", "outcome", "suspected", "until")
-
-    def __init__(self, number: int, channel: str, outcome: asyncio.Future[_Outcome], now: float) -> None:
-        self.number = number
-        self.channel = channel
-        self.outcome = outcome
-        self.until = math.inf  # known as soon as it is sent
-        self.heard = now
-        self.suspected: float | None = None
-
-
 class _Room:
     """A channel that events go to. Lifetime: that of the relay."""
 
-    __slots__ = ("line", "sent_at")
+    __slots__ = ("channel", "line", "sent_at", "taken", "timer")
 
-    def __init__(self) -> None:
-        self.line = asyncio.Lock()  # who waits for room
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        self.line: list[_Relayed] = []  # those that found it full, in the order they came
+        self.timer: asyncio.TimerHandle | None = None  # as long as there is a line
         self.sent_at = 0.0  # when there was room last
+        self.taken = 0  # the highest number known to be taken off it
+
+
+class _Relayed:
+    """An event on its way. Lifetime: until it is over.
+
+    ``outcome`` raises ``ChannelFull`` where there was no room within ``patience`` seconds, and what ``post`` raises.
+    """
+
+    __slots__ = (
+        "came",
+        "came_at",
+        "content",
+        "heard",
+        "looks",
+        "number",
+        "outcome",
+        "patience",
+        "room",
+        "streams_at",
+        "suspected",
+        "until",
+    )
+
+    def __init__(
+        self, came: int, room: _Room, content: Content, outcome: asyncio.Future[_Outcome], now: float, patience: float
+    ) -> None:
+        self.came = came
+        self.came_at = now
+        self.room = room
+        self.content = content
+        self.outcome = outcome
+        self.patience = patience
+        self.number = came  # a later one each time it is sent again, see _suspect
+        self.looks = False  # whether it tries for those behind it too
+        self.until = self.heard = math.inf  # known as soon as it is sent
+        self.suspected: float | None = None
+        self.streams_at: str | None = None  # who streams to the connection from now on
 
 
 class RelayConsumers:
@@ -94,16 +124,13 @@ class RelayConsumers:
         self.event_timeout = event_timeout
         self._http = http
         self._number = 0
-        self._relayed: dict[int, _Relayed] = {}
+        self._relayed: dict[int, _Relayed] = {}  # sent, or being sent
         self._rooms: dict[str, _Room] = {}
-        self._taken: dict[str, int] = {}  # channel -> the highest number known to be taken off it
 
-    async def start(self) -> None:
+    async def start(self, replies: Replies) -> None:
         self._loop = asyncio.get_running_loop()
-        self._notes = notes_channel(self.layer.process)
-        self._streams: dict[int, str] = {}
+        self._notes = replies.channel(self._note)
         self._telling: set[asyncio.Task[None]] = set()
-        self.layer.attach(self._notes, self._note)
         self._forget = watched.add(self.layer, SOCKET_CHANNELS + (HTTP_CHANNELS if self._http else ()))
         self._watching = [self._loop.create_task(watch()) for watch in (self._end_late, self._find_lost)]
 
@@ -112,10 +139,6 @@ class RelayConsumers:
             task.cancel()
         await asyncio.wait([*self._watching, *self._telling])
         self._forget()
-        try:
-            await settled(self.layer.detach(self._notes))
-        except ChannelLayerUnavailable as error:
-            logger.warning("The layer did not take notice that %s has ended: %s", self._notes, error)
 
     def serves(self, channels: Iterable[str], content: Content) -> bool:
         """Whether messages on ``channels`` are relayed from where ``content`` came."""
@@ -133,87 +156,102 @@ class RelayConsumers:
         """What takes the events of a new connection, in order."""
         return RelayLine(self, outlet)
 
-    async def relay(self, channel: str, content: Content, outlet: Outlet) -> str | None:
-        """Have one event run; returns who streams to the connection from now on, if anybody does.
+    def send(self, channel: str, content: Content, *, closed: bool) -> _Relayed:
+        """Send a worker one event. Who has awaited its outcome, or does not any more, says that it is ``over``.
 
-        Returns too when the event is lost, took too long, or found no room: that is logged.
+        Events that find their channel full wait in line, and their connections are not read meanwhile: so it is not
+        by chance who gets the room that there is, and as long as there is some for anybody, nobody is refused.
+        One of a ``closed`` connection, which nobody can be told of, has as much time as any event.
         """
-        self._number += 1
-        number = self._number
-        event = _Relayed(number, channel, self._loop.create_future(), self._loop.time())
-        self._relayed[number] = event
-        counters.events_relayed += 1
-        try:
-            if await self._send(event, _traced(channel, content), outlet):
-                await self._outcome(event, content)
-        finally:
-            del self._relayed[number]
-            counters.events_over += 1
-        return self._streams.pop(number, None)
-
-    async def _send(self, event: _Relayed, content: Content, outlet: Outlet) -> bool:
-        """Whether the event is on its way; False, logged and told, where its channel stays full.
-
-        Events that find it full wait in line, and their connections are not read meanwhile: so it is not by chance
-        who gets the room that there is, and as long as there is some for anybody, nobody is refused.
-        """
-        began = self._loop.time()
-        room = self._rooms.get(event.channel)
+        room = self._rooms.get(channel)
         if room is None:
-            room = self._rooms[event.channel] = _Room()
-        if not room.line.locked() and await self._post(event, content, room) is None:
-            return True
-        patience = FULL_PATIENCE if not outlet.closed else self.event_timeout
-        async with room.line:
-            while True:
-                full = await self._post(event, content, room)
-                if full is None:
-                    return True
-                if self._loop.time() - max(began, room.sent_at) > patience:
-                    break
-                await asyncio.sleep(FULL_INTERVAL)
-        counters.events_refused += 1
-        logger.error(
-            "%s; an event of %s is lost, and its connection told so",
-            full,
-            outlet.name,
-            extra=about(event.channel, content),
-        )
-        await settled(outlet.deliver(TOO_BUSY[event.channel.partition(".")[0]]))
-        return False
+            room = self._rooms[channel] = _Room(channel)
+        loop = self._loop
+        patience = self.event_timeout if closed else FULL_PATIENCE
+        self._number += 1
+        event = _Relayed(self._number, room, content, loop.create_future(), loop.time(), patience)
+        counters.events_relayed += 1
+        if room.line:
+            self._stand(event)
+        else:
+            self._post(event)
+        return event
 
-    async def _post(self, event: _Relayed, content: Content, room: _Room) -> ChannelFull | None:
-        mark = Mark(self._notes, event.number, self.layer.now() + self.event_timeout)
+    def over(self, event: _Relayed) -> None:
+        """Nobody waits for ``event`` any more."""
+        counters.events_over += 1
+        if self._relayed.pop(event.number, None) is None:
+            with suppress(ValueError):  # its connection was cancelled while it stood in line
+                event.room.line.remove(event)
+
+    def _post(self, event: _Relayed) -> None:
+        self._relayed[event.number] = event
+        mark = (self._notes, event.number, self.layer.now() + self.event_timeout)
         try:
-            await settled(self.layer.post(event.channel, marked(content, mark)))
-        except ChannelFull as full:
-            return full
-        except ChannelLayerUnavailable as error:
-            # If it was lost, that is logged when it is known.
-            logger.info("Whether an event on %s was sent is not known: %s", event.channel, error)
-        event.heard = room.sent_at = self._loop.time()
-        return None
+            pending = self.layer.post(event.room.channel, marked(event.content, mark))
+        except Exception as error:  # it is the event's, whoever has made it leave the line
+            self._posted(event, error)
+        else:
+            if pending is None:
+                self._posted(event, None)
+            else:
+                asyncio.ensure_future(pending).add_done_callback(partial(self._post_done, event))
 
-    async def _outcome(self, event: _Relayed, content: Content) -> None:
-        event.until = self._loop.time() + self.event_timeout  # see _end_late: a timer for each would cost more
-        outcome = await event.outcome
-        if outcome is _Outcome.LATE:
-            counters.events_late += 1
-            logger.error(
-                "The event on %s of %r was not settled within %g s; its connection goes on without it",
-                event.channel,
-                content.get("path"),
-                self.event_timeout,
-                extra=about(event.channel, content),
-            )
-        elif outcome is _Outcome.LOST:
-            counters.events_lost += 1
-            logger.error(
-                "The event on %s of %r is lost with the worker that took it; its connection goes on",
-                event.channel,
-                content.get("path"),
-                extra=about(event.channel, content),
-            )
+    def _post_done(self, event: _Relayed, pending: asyncio.Future[None]) -> None:
+        self._posted(event, pending.exception())
+
+    def _posted(self, event: _Relayed, error: BaseException | None) -> None:
+        if isinstance(error, ChannelFull):
+            self._found_full(event, error)
+            return
+        room = event.room
+        if isinstance(error, ChannelLayerUnavailable):
+            # If it was lost, that is logged when it is known.
+            logger.info("Whether an event on %s was sent is not known: %s", room.channel, error)
+        elif error is not None:
+            if not event.outcome.done():
+                event.outcome.set_exception(error)
+            return
+        event.heard = room.sent_at = now = self._loop.time()
+        event.until = now + self.event_timeout  # see _end_late: a timer for each would cost more
+        if event.looks:
+            self._loop.call_soon(self._admit, room, True)
+
+    # Where a channel is full
+
+    def _found_full(self, event: _Relayed, full: ChannelFull) -> None:
+        room = event.room
+        if self._relayed.pop(event.number, None) is None or event.outcome.done():
+            return  # it is over, or about to be
+        if self._loop.time() - max(event.came_at, room.sent_at) <= event.patience:
+            self._stand(event)
+            return
+        event.outcome.set_exception(full)
+        if event.looks:
+            self._loop.call_soon(self._admit, room, True)
+
+    def _stand(self, event: _Relayed) -> None:
+        """In line: behind those that came before it, which is in front again if it has tried again in vain."""
+        room = event.room
+        bisect.insort(room.line, event, key=_came)
+        if room.timer is None:
+            room.timer = self._loop.call_later(FULL_INTERVAL, self._look, room)
+
+    def _look(self, room: _Room) -> None:
+        """Try whether there is room that no note has told of: a worker was started, or another server's events end."""
+        room.timer = self._loop.call_later(FULL_INTERVAL, self._look, room) if room.line else None
+        self._admit(room, True)
+
+    def _admit(self, room: _Room, looks: bool) -> None:
+        """The first in line tries again; where it ``looks``, the next one after it, until one finds no room."""
+        while room.line:
+            event = room.line.pop(0)
+            if not event.outcome.done():  # else its connection has just been cancelled
+                event.looks = looks
+                self._number += 1
+                event.number = self._number
+                self._post(event)
+                break
 
     # Notes
 
@@ -229,30 +267,30 @@ class RelayConsumers:
         except (ChannelFull, ChannelLayerUnavailable) as error:
             logger.warning("Workers could not be told that a connection is over: %s", error)
 
-    def _note(self, channels: Sequence[str], content: Content) -> None:
-        """Called by the layer in any thread."""
-        self._loop.call_soon_threadsafe(self._take_note, content)
-
-    def _take_note(self, content: Content) -> None:
+    def _note(self, content: Content) -> None:
         number = content.get("settled")
-        if number is not None:
-            event = self._relayed.get(number)
-            if event is not None and not event.outcome.done():
-                if "streams" in content:
-                    self._streams[number] = content["streams"]
-                self._was_taken(event)
-                event.outcome.set_result(_Outcome.SETTLED)
+        if number is None:
+            self._are_running(content.get("running", ()))
             return
+        event = self._relayed.get(number)
+        if event is None:
+            return
+        if not event.outcome.done():
+            event.streams_at = content.get("streams")
+            event.outcome.set_result(_Outcome.SETTLED)
+        room = event.room
+        room.taken = max(room.taken, number)
+        if room.line:
+            self._admit(room, False)
+
+    def _are_running(self, numbers: Iterable[int]) -> None:
         now = self._loop.time()
-        for number in content.get("running", ()):
+        for number in numbers:
             event = self._relayed.get(number)
             if event is not None:
-                self._was_taken(event)
+                event.room.taken = max(event.room.taken, number)
                 event.heard = now
                 event.suspected = None
-
-    def _was_taken(self, event: _Relayed) -> None:
-        self._taken[event.channel] = max(event.number, self._taken.get(event.channel, 0))
 
     # What is not settled
 
@@ -277,21 +315,47 @@ class RelayConsumers:
     async def _look_for_losses(self) -> None:
         now = self._loop.time()
         silent = [event for event in self._relayed.values() if now - event.heard > SILENCE]
-        for channel in {event.channel for event in silent}:
-            waiting = (await self.layer.channel_statistics(channel))["messages_pending"]
+        for room in {event.room for event in silent}:
+            waiting = (await self.layer.channel_statistics(room.channel))["messages_pending"]
             now = self._loop.time()
             for event in silent:
-                if event.channel == channel and now - event.heard > SILENCE and not event.outcome.done():
+                if event.room is room and now - event.heard > SILENCE and not event.outcome.done():
                     self._suspect(event, now, waiting)
 
     def _suspect(self, event: _Relayed, now: float, waiting: int) -> None:
         # Channels are FIFO: what was sent after it and has been taken tells that it was taken too.
-        if waiting and event.number > self._taken.get(event.channel, 0):
+        if waiting and event.number > event.room.taken:
             event.suspected = None
         elif event.suspected is None:
             event.suspected = now
         elif now - event.suspected > SUSPICION:
             event.outcome.set_result(_Outcome.LOST)
+
+
+def _came(event: _Relayed) -> int:
+    return event.came
+
+
+def _log_unsettled(outcome: _Outcome, channel: str, content: Content, event_timeout: float) -> None:
+    path = content.get("path")
+    extra = about(channel, content)
+    if outcome is _Outcome.LATE:
+        counters.events_late += 1
+        logger.error(
+            "The event on %s of %r was not settled within %g s; its connection goes on without it",
+            channel,
+            path,
+            event_timeout,
+            extra=extra,
+        )
+    else:
+        counters.events_lost += 1
+        logger.error(
+            "The event on %s of %r is lost with the worker that took it; its connection goes on",
+            channel,
+            path,
+            extra=extra,
+        )
 
 
 def _traced(channel: str, content: Content) -> Content:
@@ -312,21 +376,40 @@ class RelayLine:
         self._outlet = outlet
         self._streams_at: set[str] | None = None
 
-    def handle(self, channel: str, content: Content) -> Awaitable[None] | None:
-        """Take one event; what is returned is awaited before the next."""
-        return self._handle(channel, content)
-
-    async def _handle(self, channel: str, content: Content) -> None:
+    async def handle(self, channel: str, content: Content) -> None:
+        """Have one event run. Returns too when it is lost, took too long, or found no room: that is logged."""
+        relay = self._relay
         if channel == HTTP_DISCONNECT:  # nothing comes after it, and workers need not have a route for it
-            self._relay.tell(channel, content)
+            relay.tell(channel, content)
             return
-        streams_at = await self._relay.relay(channel, content, self._outlet)
-        if streams_at is not None:
-            if self._streams_at is None:
-                self._streams_at = set()
-            self._streams_at.add(streams_at)
-            if self._outlet.closed:
-                self.end_streams()
+        event = relay.send(channel, _traced(channel, content), closed=self._outlet.closed)
+        try:
+            outcome = await event.outcome
+            if outcome is not _Outcome.SETTLED:
+                _log_unsettled(outcome, channel, content, relay.event_timeout)
+        except ChannelFull as full:
+            await self._refuse(channel, content, full)
+        finally:
+            relay.over(event)
+        if event.streams_at is not None:
+            self._keep(event.streams_at)
+
+    async def _refuse(self, channel: str, content: Content, full: ChannelFull) -> None:
+        counters.events_refused += 1
+        logger.error(
+            "%s; an event of %s is lost, and its connection told so",
+            full,
+            self._outlet.name,
+            extra=about(channel, content),
+        )
+        await settled(self._outlet.deliver(TOO_BUSY[channel.partition(".")[0]]))
+
+    def _keep(self, streams_at: str) -> None:
+        if self._streams_at is None:
+            self._streams_at = set()
+        self._streams_at.add(streams_at)
+        if self._outlet.closed:
+            self.end_streams()
 
     async def idle(self) -> None:
         """Nothing runs here: each event is awaited by who hands it in."""

@@ -1,7 +1,8 @@
 """What a server that relays events and the workers that run them tell each other.
 
 An event travels as the message it always was, marked with where its outcome is to be told, and as which number. All
-else are notes to channels of a process, which no user code reads:
+else are notes to channels of a process, which no user code reads. Those to a server go to a channel among its sockets'
+reply channels: a note stays behind the replies that were sent before it, and leaves and arrives with them.
 
 ==================  ============  ==========================================================================
 note                from, to      meaning
@@ -37,8 +38,8 @@ class Mark(NamedTuple):
     until: float
 
 
-def marked(content: Content, mark: Mark) -> Content:
-    """``content`` as it travels."""
+def marked(content: Content, mark: tuple[str, int, float]) -> Content:
+    """``content`` as it travels; ``mark`` is a ``Mark``, or a tuple of the same."""
     return {**content, MARK: list(mark)}
 
 

@@ -68,7 +68,7 @@ class Server:
     async def start(self) -> None:
         self.sockets.attach()
         self.responses.attach()
-        await self.consumers.start()
+        await self.consumers.start(self.sockets)
         self._presence = Presence(self.layer, "server")
         self._presence.start()
 

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from .. import names
+from ..crossing import Crossing
 from ..encoding import Content
 from ..exceptions import ChannelFull, ChannelLayerUnavailable, InvalidContent
 from ..handover import settled
@@ -47,6 +49,7 @@ class ReplyChannels(Generic[Reply]):
         self.layer = layer
         self._read = read
         self._open: dict[str, Replied[Reply]] = {}
+        self._takers: dict[str, Callable[[Content], object]] = {}
         self._empty: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
@@ -55,6 +58,7 @@ class ReplyChannels(Generic[Reply]):
     def attach(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+        self._crossing: Crossing[Callable[[], object]] = Crossing(self._loop, _call)
         self.layer.attach(self.queue, self.deliver)
 
     async def detach(self) -> None:
@@ -75,6 +79,12 @@ class ReplyChannels(Generic[Reply]):
     def new_name(self) -> str:
         return self.queue + names.random_part(10)
 
+    def channel(self, take: Callable[[Content], object]) -> str:
+        """As ``Replies.channel``, until ``detach``."""
+        name = self.new_name()
+        self._takers[name] = take
+        return name
+
     def add(self, name: str, connection: Replied[Reply]) -> None:
         self._open[name] = connection
 
@@ -91,9 +101,17 @@ class ReplyChannels(Generic[Reply]):
         Called by the layer in any thread. Raises ``InvalidContent`` for what no such connection can take. What
         only some of several cannot take now is logged.
         """
+        here = threading.get_ident() == self._thread
+        take = self._takers.get(channels[0])
+        if take is not None:
+            if here:
+                take(content)
+            else:
+                self._crossing.put(partial(take, content))
+            return
         reply = self._read(content)
-        if threading.get_ident() != self._thread:
-            self._loop.call_soon_threadsafe(self._deliver, tuple(channels), reply)
+        if not here:
+            self._crossing.put(partial(self._deliver, tuple(channels), reply))
         elif len(channels) == 1:
             connection = self._open.get(channels[0])
             if connection is not None:
@@ -115,6 +133,10 @@ class ReplyChannels(Generic[Reply]):
             except (InvalidContent, ChannelFull) as error:
                 counters.lost += 1
                 logger.error("A message to %s is lost: %s", name, error, extra=about(name, connection=name))
+
+
+def _call(job: Callable[[], object]) -> None:
+    job()
 
 
 class Socket(Writer):

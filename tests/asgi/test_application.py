@@ -14,7 +14,7 @@ from routechan import Message, route
 from routechan.asgi import Application
 from routechan.encoding import Content
 from routechan.exceptions import RoutingError
-from routechan.handover import Events, Outlet
+from routechan.handover import Events, Outlet, Replies
 from routechan.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, SyncChannelLayer, channel_layers
 
 from ..harness import get
@@ -62,7 +62,7 @@ async def test_a_start_that_takes_time_is_waited_for(default_layer: SyncChannelL
     starts: list[str] = []
 
     class Slow:
-        async def start(self) -> None:
+        async def start(self, replies: Replies) -> None:
             starts.append("begins")
             for _ in range(5):
                 await asyncio.sleep(0)

@@ -13,7 +13,7 @@ import routechan
 from routechan import Channel, Message, route
 from routechan.asgi import Application
 from routechan.encoding import Content
-from routechan.handover import Events, Outlet
+from routechan.handover import Events, Outlet, Replies
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer
 
 from ..harness import Connection
@@ -29,7 +29,7 @@ class Consumers:
         self.did: list[str] = []
         self.errors = {"start": start, "stop": stop}
 
-    async def start(self) -> None:
+    async def start(self, replies: Replies) -> None:
         self._do("start")
 
     async def stop(self) -> None:

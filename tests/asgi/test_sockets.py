@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from typing import Any
 
 import pytest
@@ -348,6 +349,65 @@ async def test_a_reply_from_a_thread_comes_over_the_loop(channels: ReplyChannels
     await until(lambda: len(taker.taken) == 5)
     assert [event["text"] for _, event, _ in taker.taken] == list("01234")
     assert set(came_in) == {loop_thread}
+
+
+@pytest.mark.parametrize("from_thread", [False, True])
+async def test_a_channel_beside_the_replies(channels: ReplyChannels[Any], from_thread: bool) -> None:
+    """Design section 3: what is sent to it, and need be no reply, comes on the loop and in order with the replies."""
+    layer = channels.layer
+    channels.attach()
+    taker, name = Taker(), channels.new_name()
+    channels.add(name, taker)
+    came: list[Any] = taker.taken
+    beside = channels.channel(lambda content: came.append((asyncio.get_running_loop(), content)))
+    assert beside.startswith(channels.queue)
+    assert len(channels) == 1
+
+    def send() -> None:
+        for number in range(5):
+            layer.sync.send(name, {"text": str(number)})
+            layer.sync.send(beside, {"number": number})
+
+    if from_thread:
+        await asyncio.to_thread(send)
+        await until(lambda: len(came) == 10)
+    else:
+        send()
+    loop = asyncio.get_running_loop()
+    assert came == [
+        item for number in range(5) for item in ((None, text(str(number)), None), (loop, {"number": number}))
+    ]
+
+
+async def test_replies_of_a_thread_wake_the_loop_once(
+    channels: ReplyChannels[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer's reader hands over many at a time: for each of them alone the loop is not woken."""
+    channels.attach()
+    taker, name = Taker(), channels.new_name()
+    channels.add(name, taker)
+    beside = channels.channel(taker.taken.append)
+    loop: Any = asyncio.get_running_loop()
+    woken: list[Any] = []
+    call_soon_threadsafe = loop.call_soon_threadsafe
+
+    def wake(*arguments: Any, **options: Any) -> Any:
+        woken.append(arguments)
+        return call_soon_threadsafe(*arguments, **options)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", wake)
+
+    def send() -> None:
+        for _ in range(50):
+            channels.layer.sync.send(name, {"text": "a"})
+            channels.layer.sync.send(beside, {})
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    thread.join()
+    assert (len(woken), taker.taken) == (1, [])
+    await asyncio.sleep(0)
+    assert len(taker.taken) == 100
 
 
 async def test_a_group_reply_is_read_once_for_all(channels: ReplyChannels[Any]) -> None:

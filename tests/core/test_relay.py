@@ -11,12 +11,17 @@ from typing import Any
 
 import pytest
 
-from routechan import ConsumeLater, DenyConnection, Message, include, relay, route
+from routechan import ChannelFull, ConsumeLater, DenyConnection, Message, include, relay, route
 from routechan.app import relay_application
 from routechan.asgi import ServerOptions
+from routechan.asgi.sockets import ReplyChannels
+from routechan.asgi.translation import socket_reply
 from routechan.dispatch import Dispatcher
+from routechan.exceptions import MessageTooLarge
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer
-from routechan.relaying import MARK, Mark, mark_of, marked, take_mark
+from routechan.observe.counters import counters
+from routechan.relay import RelayConsumers
+from routechan.relaying import MARK, Mark, mark_of, marked, running_note, settled_note, take_mark
 from routechan.routing import Router, default_routes
 from routechan.worker import Worker
 from routechan.worker.process import WorkerProcess
@@ -241,7 +246,7 @@ async def test_a_lost_event(
     took = asyncio.get_running_loop().time
     async with serving(default_layer) as application, Client(application, "/lost/") as client:
         # This worker dies with the first event in its hands.
-        _, content = await default_layer.layer.receive_any(["websocket.connect"])
+        content = await default_layer.layer.receive("websocket.connect")
         assert mark_of(content) is not None
         began = took()
         async with working(default_layer, *SOCKET, route("websocket.receive", echo)):
@@ -382,6 +387,305 @@ async def test_room_is_given_in_turn(caplog: pytest.LogCaptureFixture, monkeypat
             await client.over()
     assert seen == [str(number) for number in range(len(clients))]
     assert logged(caplog) == []
+
+
+class Relaying:
+    """A server's events on ``websocket.receive``, one for each connection, and a worker by hand. Lifetime: test."""
+
+    def __init__(self, layer: InMemoryChannelLayer) -> None:
+        self.layer = layer
+        self.consumers = RelayConsumers(layer)
+        self.replies: list[tuple[int, Any]] = []
+        self.taken: dict[int, Mark] = {}
+
+    def send(self, *numbers: int) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._send(number)) for number in numbers]
+
+    async def _send(self, number: int) -> None:
+        await self.consumers.line(_Outlet(number, self.replies)).handle(RECEIVE, {"n": number})
+
+    async def waiting(self) -> int:
+        """How many events lie in the channel, after what is under way."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+        pending: int = (await self.layer.channel_statistics(RECEIVE))["messages_pending"]
+        return pending
+
+    async def take(self, count: int) -> list[int]:
+        """As a worker does; returns which they were."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+        numbers = []
+        for _ in range(count):
+            _, content = self.layer.sync.receive([RECEIVE])
+            assert content is not None, "nothing is there"
+            numbers.append(content["n"])
+            mark = take_mark(content)
+            assert mark is not None
+            self.taken[content["n"]] = mark
+        return numbers
+
+    def settle(self, *numbers: int) -> None:
+        for number in numbers:
+            mark = self.taken.pop(number)
+            self.layer.sync.send(mark.notes, settled_note(mark.number, None))
+
+
+class _Outlet:
+    """Keeps what comes for it. Lifetime: test."""
+
+    paced = closed = False
+
+    def __init__(self, number: int, replies: list[tuple[int, Any]]) -> None:
+        self.name = f"websocket.send.x.x!{number}"
+        self._number = number
+        self._replies = replies
+
+    def deliver(self, content: Any) -> None:
+        self._replies.append((self._number, content))
+
+    async def writable(self) -> None: ...
+
+
+RECEIVE = "websocket.receive"
+
+
+@asynccontextmanager
+async def relaying(**options: Any) -> AsyncIterator[Relaying]:
+    """Nobody but the test looks for room."""
+    found = Relaying(InMemoryChannelLayer(**options))
+    replies = ReplyChannels("websocket.send", socket_reply, found.layer)
+    replies.attach()
+    await found.consumers.start(replies)
+    over = counters.events_waiting
+    try:
+        yield found
+    finally:
+        await found.consumers.stop()
+        await replies.detach()
+    assert counters.events_waiting == over
+    assert not found.consumers._relayed
+    assert not any(room.line for room in found.consumers._rooms.values())
+
+
+async def test_a_note_lets_the_next_one_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """6.5: for each event that is over the first in line tries again, at once, and who comes later stands behind."""
+    monkeypatch.setattr(relay, "FULL_INTERVAL", 10 * DEADLINE)
+    async with relaying(capacity=3) as server:
+        events = server.send(*range(8))
+        assert await server.take(3) == [0, 1, 2]
+        assert await server.waiting() == 0  # there is room, of which nobody has told
+        events += server.send(8)
+        assert await server.waiting() == 0
+        server.settle(1)
+        assert await server.take(1) == [3]
+        server.settle(0, 2)
+        assert await server.take(2) == [4, 5]
+        server.settle(3, 4, 5)
+        assert await server.take(3) == [6, 7, 8]
+        server.settle(6, 7, 8)
+        await asyncio.wait_for(asyncio.gather(*events), DEADLINE)
+        assert server.replies == []
+
+
+async def test_a_note_that_tells_of_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another server was faster: who has tried again in vain is the first in line again."""
+    monkeypatch.setattr(relay, "FULL_INTERVAL", 10 * DEADLINE)
+    async with relaying(capacity=2) as server:
+        events = server.send(*range(5))
+        assert await server.take(2) == [0, 1]
+        for number in (10, 11):
+            await server.layer.send(RECEIVE, marked({"n": number}, Mark("specific.x.y!", number, time.time() + 60)))
+        server.settle(0)
+        assert await server.take(2) == [10, 11]
+        server.settle(1)
+        assert await server.take(1) == [2]
+        server.settle(2)
+        assert await server.take(1) == [3]
+        server.settle(3)
+        assert await server.take(1) == [4]
+        server.settle(4)
+        await asyncio.wait_for(asyncio.gather(*events), DEADLINE)
+
+
+async def test_room_that_nobody_tells_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was started takes more and settles nothing yet: the first looks now and then, for all of them."""
+    monkeypatch.setattr(relay, "FULL_INTERVAL", 0.2)
+    async with relaying(capacity=20) as server:
+        events = server.send(*range(50))
+        began = time.monotonic()
+        seen: list[int] = []
+        while len(seen) < 50:
+            count = await server.waiting()
+            assert count <= 20
+            seen += await server.take(count)
+            await asyncio.sleep(0.01)
+        assert seen == list(range(50))
+        assert time.monotonic() - began < 2.0  # two looks, not thirty
+        server.settle(*seen)
+        await asyncio.wait_for(asyncio.gather(*events), DEADLINE)
+
+
+async def test_cancelled_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves without a trace: nobody behind it misses a turn, and where it was the last one, there is no line."""
+    monkeypatch.setattr(relay, "FULL_INTERVAL", 10 * DEADLINE)
+    async with relaying(capacity=1) as server:
+        events = server.send(*range(5))
+        assert await server.take(1) == [0]
+        for number in (1, 3):
+            events[number].cancel()
+        await asyncio.wait([events[1], events[3]])
+        server.settle(0)
+        assert await server.take(1) == [2]
+        server.settle(2)
+        assert await server.take(1) == [4]
+        events += server.send(5, 6)
+        assert await server.take(1) == [5]
+        events[6].cancel()
+        await asyncio.wait([events[6]])
+        events += server.send(7, 8, 9)
+        assert await server.take(1) == [7]
+        events[8].cancel()
+        server.settle(7)  # before the task of the other has had its turn
+        assert await server.take(1) == [9]
+        server.settle(4, 5, 9)
+        await asyncio.wait_for(asyncio.gather(*events, return_exceptions=True), DEADLINE)
+        assert [event.cancelled() for event in events] == [number in (1, 3, 6, 8) for number in range(10)]
+
+
+class _Posts:
+    """What a layer that answers later was asked to send. Lifetime: test."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, Mark, asyncio.Future[None]]] = []
+
+    def __call__(self, channel: str, content: Any) -> asyncio.Future[None]:
+        mark = mark_of(content)
+        assert mark is not None
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.asked.append((content["n"], mark, answer))
+        return answer
+
+    async def next(self, count: int) -> list[tuple[int, Mark, asyncio.Future[None]]]:
+        await until(lambda: len(self.asked) >= count)
+        asked, self.asked = self.asked, []
+        assert len(asked) == count
+        return asked
+
+
+@pytest.fixture
+def posts() -> _Posts:
+    return _Posts()
+
+
+async def test_a_layer_that_answers_later(monkeypatch: pytest.MonkeyPatch, posts: _Posts) -> None:
+    """Those who try at once come back to their places; numbers grow with each try, as ``_suspect`` relies on."""
+    monkeypatch.setattr(relay, "FULL_INTERVAL", 10 * DEADLINE)
+    async with relaying() as server:
+        monkeypatch.setattr(server.layer, "post", posts)
+        events = server.send(*range(6))
+        asked = await posts.next(6)
+        for n, _, answer in asked:
+            if n in (0, 2):
+                answer.set_result(None)
+            else:
+                answer.set_exception(ChannelFull(RECEIVE))
+        await asyncio.sleep(0.01)
+        server.taken = {n: mark for n, mark, _ in asked}
+        server.settle(0, 2)
+        again = await posts.next(2)
+        assert [n for n, _, _ in again] == [1, 3]
+        assert all(mark.number > asked[-1][1].number for _, mark, _ in again)
+        events += server.send(6)  # nobody may know yet how these two end
+        again[0][2].set_exception(ChannelFull(RECEIVE))
+        again[1][2].set_exception(ChannelFull(RECEIVE))
+        await asyncio.sleep(0.01)
+        assert [event.content["n"] for event in server.consumers._rooms[RECEIVE].line] == [1, 3, 4, 5, 6]
+        for event in events:
+            event.cancel()
+        await asyncio.wait(events)
+
+
+async def test_cancelled_while_it_tries_again(monkeypatch: pytest.MonkeyPatch, posts: _Posts) -> None:
+    """What is known of it afterwards is of no use to anybody, and harms nobody."""
+    monkeypatch.setattr(relay, "FULL_INTERVAL", 0.05)
+    async with relaying() as server:
+        monkeypatch.setattr(server.layer, "post", posts)
+        events = server.send(0, 1, 2)
+        for _, _, answer in await posts.next(3):
+            answer.set_exception(ChannelFull(RECEIVE))
+        for number in range(2):
+            [(n, _, answer)] = await posts.next(1)
+            assert n == number
+            events[number].cancel()
+            await asyncio.wait([events[number]])
+            answer.set_exception(ChannelFull(RECEIVE))
+        [(n, mark, answer)] = await posts.next(1)
+        assert n == 2
+        answer.set_result(None)
+        server.taken[2] = mark
+        server.settle(2)
+        await asyncio.wait_for(events[2], DEADLINE)
+
+
+async def test_patience(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """6.5: nobody is refused while there was room for anybody; then all who have waited so long are, one by one."""
+    monkeypatch.setattr(relay, "FULL_PATIENCE", 0.4)
+    monkeypatch.setattr(relay, "FULL_INTERVAL", 0.1)
+    refused = counters.events_refused
+    async with relaying(capacity=1) as server:
+        events = server.send(*range(30))
+        for number in range(6):
+            assert await server.take(1) == [number]
+            server.settle(number)
+            await asyncio.sleep(0.1)
+        assert server.replies == []
+        began = time.monotonic()
+        await until(lambda: len(server.replies) == 23)
+        assert time.monotonic() - began < 1.0
+        assert server.replies == [(number, {"close": 1013}) for number in range(7, 30)]
+        assert await server.take(1) == [6]
+        server.settle(6)
+        await asyncio.wait_for(asyncio.gather(*events), DEADLINE)
+    assert counters.events_refused - refused == 23
+    assert sum("is full" in line and "its connection told so" in line for line in logged(caplog)) == 23
+
+
+async def test_what_cannot_be_sent(monkeypatch: pytest.MonkeyPatch, posts: _Posts) -> None:
+    """It is raised where the event is awaited, also when somebody else's note had it sent."""
+    monkeypatch.setattr(relay, "FULL_INTERVAL", 10 * DEADLINE)
+    async with relaying(capacity=1) as server:
+        held, waits = server.send(0, 1)
+        assert await server.take(1) == [0]
+
+        def refuse(channel: str, content: Any) -> None:
+            raise MessageTooLarge("too large")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(server.layer, "post", refuse)
+            server.settle(0)
+            with pytest.raises(MessageTooLarge):
+                await asyncio.wait_for(waits, DEADLINE)
+        await held
+        monkeypatch.setattr(server.layer, "post", posts)
+        [event] = server.send(2)
+        [(_, _, answer)] = await posts.next(1)
+        answer.set_exception(MessageTooLarge("too large"))
+        with pytest.raises(MessageTooLarge):
+            await asyncio.wait_for(event, DEADLINE)
+
+
+async def test_what_is_said_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notes about events that are over, or of another life of the server, tell nothing."""
+    async with relaying() as server:
+        [event] = server.send(0)
+        assert await server.take(1) == [0]
+        mark = server.taken[0]
+        server.layer.sync.send(mark.notes, running_note([mark.number, 4711]))
+        server.layer.sync.send(mark.notes, settled_note(4711, None))
+        server.settle(0)
+        await asyncio.wait_for(event, DEADLINE)
+        server.layer.sync.send(mark.notes, settled_note(mark.number, "nobody"))
 
 
 def ticking(message: Message) -> Iterator[dict[str, Any]]:
