@@ -207,6 +207,12 @@ class Store:
             stored = self._live(queue)
             return len(stored), self.clock() - stored[0].expires + self.expiry if stored else 0.0
 
+    def fetched(self) -> list[Stored]:
+        """What was taken off channels that others read too, and waits here for a reader of this process."""
+        with self._lock:
+            queues = [queue for queue in self._queues if not self.is_own(names.queue_name(queue))]
+            return [item for queue in queues for item in self._queues[queue]]
+
     def purge(self) -> None:
         """Forget what has expired in queues that nobody reads."""
         with self._lock:

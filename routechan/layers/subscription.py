@@ -57,10 +57,9 @@ class StoreSubscription(Subscriber):
             self._store.put_back(item)
         self._given_up(self)
 
-    def held(self) -> list[Content]:
-        """What has left the layer, and not reached ``take``. From any thread."""
-        found = [self._decode(item) for item in self._crossing.waiting()]
-        return [content for content in found if content is not None]
+    def held(self) -> Sequence[Stored]:
+        """What was given, and has not reached ``take``. From any thread."""
+        return self._crossing.waiting()
 
     def give(self, item: Stored, woken: list[Waiter]) -> bool:
         self._crossing.put(item)

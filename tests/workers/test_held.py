@@ -8,6 +8,7 @@ import threading
 import time
 
 from routechan.layers import RedisChannelLayer
+from routechan.layers.serializer import Serializer
 
 
 async def test_what_was_fetched_for_a_held_up_loop(redis_url: str) -> None:
@@ -32,6 +33,23 @@ async def test_what_was_fetched_for_a_held_up_loop(redis_url: str) -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert taken == [("x", {"n": 1})]
+    assert layer.held() == []
+    subscription.end()
+    layer.close()
+
+
+async def test_what_was_fetched_and_finds_no_room(redis_url: str) -> None:
+    """Two commands that were on their way at once may fetch more than there is room for: that is held too."""
+    layer = RedisChannelLayer(hosts=[redis_url], prefix=secrets.token_hex(6))
+    taken: list[object] = []
+    subscription = layer.subscribe(["x"], lambda channel, content: taken.append(content), 1)
+    body = Serializer().encode
+    layer.engine.store.keep([("x", body({"n": number}), layer.now() + 60) for number in range(3)], [])
+    assert layer.held() == [{"n": 1}, {"n": 2}, {"n": 0}]
+    for number in range(3):
+        await asyncio.sleep(0.01)
+        assert taken == [{"n": each} for each in range(number + 1)]
+        subscription.free()
     assert layer.held() == []
     subscription.end()
     layer.close()

@@ -181,7 +181,11 @@ class RedisChannelLayer(BaseChannelLayer):
         return self._engine.now()
 
     def held(self) -> list[Content]:
-        return [content for subscription in tuple(self._subscriptions) for content in subscription.held()]
+        engine = self._engine
+        items = engine.store.fetched()
+        for subscription in tuple(self._subscriptions):
+            items += subscription.held()
+        return [content for content in map(engine.decode, items) if content is not None]
 
     async def withdraw(self, channels: Iterable[str]) -> list[tuple[str, Content]]:
         engine = self._engine
