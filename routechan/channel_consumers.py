@@ -96,7 +96,14 @@ class ChannelConsumers:
         return self._reader.running_on()
 
     def _consume(self, taken: Taken) -> Awaitable[None] | None:
-        return self._consume_message(taken) if taken.mark is None else self._consume_event(taken, taken.mark)
+        mark = taken.mark
+        if mark is None:
+            return self._consume_message(taken)
+        try:
+            return self._consume_event(taken, mark)
+        except BaseException:
+            self._running.remove(mark)
+            raise
 
     async def _consume_message(self, taken: Taken) -> None:
         """One that asks for another try goes to the end of its channel."""

@@ -69,6 +69,7 @@ class ChannelReader:
         self._running: dict[Taken, asyncio.Task[None] | None] = {}
         self._behind: dict[str, deque[Taken] | None] = {}  # reply channel of what is running -> what waits for its end
         self._idle: asyncio.Future[None] | None = None
+        self._given_up = False
 
     def start(self, channels: Iterable[str], *, limit: int) -> None:
         """Read ``channels``; may be called for several sets of channels, each with a limit of its own.
@@ -107,8 +108,8 @@ class ChannelReader:
 
     @property
     def running(self) -> int:
-        """How many messages were taken and not yet consumed."""
-        return len(self._running) + sum(len(behind) for behind in self._behind.values() if behind)
+        """How many messages were taken and not yet consumed. From any thread."""
+        return len(self._running) + sum(len(behind) for behind in tuple(self._behind.values()) if behind)
 
     @property
     def may_take_more(self) -> bool:
@@ -121,6 +122,7 @@ class ChannelReader:
 
     async def _cancel(self, within: float) -> None:
         """Those that hold a thread end when it does, or with the process."""
+        self._given_up = True
         lost = [taken for behind in self._behind.values() for taken in behind or ()]
         self._behind.clear()
         logger.warning(
@@ -131,7 +133,7 @@ class ChannelReader:
             ", ".join(sorted(self.running_on())),
         )
         for taken in lost:
-            logger.error("A message on %s is lost", taken.channel, extra=about(taken.channel, taken.content))
+            _log_loss(taken)
         tasks = [task for task in self._running.values() if task is not None]
         for task in tasks:
             task.cancel()
@@ -153,6 +155,10 @@ class ChannelReader:
         self._start(taken)
 
     def _start(self, taken: Taken) -> None:
+        if self._given_up:
+            _log_loss(taken)
+            taken.over()
+            return
         try:
             pending = self._consume(taken)
         except Exception:
@@ -171,7 +177,9 @@ class ChannelReader:
             taken.over()
 
     def over(self, taken: Taken) -> None:
-        """It is consumed: its place is free, and what waits behind it is next."""
+        """It is consumed: its place is free, and what waits behind it is next; said again, nothing."""
+        if taken not in self._running:
+            return
         del self._running[taken]
         taken.free()
         reply_channel = taken.content.get("reply_channel")
@@ -185,6 +193,10 @@ class ChannelReader:
                 self._behind.pop(reply_channel, None)
         if self._idle is not None and not self._running and not self._idle.done():
             self._idle.set_result(None)
+
+
+def _log_loss(taken: Taken) -> None:
+    logger.error("A message on %s is lost", taken.channel, extra=about(taken.channel, taken.content))
 
 
 def _log_failure(taken: Taken) -> None:

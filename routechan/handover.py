@@ -52,7 +52,7 @@ class Replies(Protocol):
     def channel(self, take: Callable[[Content], object]) -> str:
         """A new channel beside theirs: ``take(content)`` is called on the event loop for what is sent to it.
 
-        In order with the replies: what was sent before them comes before them. No group may have it as a member.
+        It comes behind the replies that were sent to the sockets before it. No group may have it as a member.
         """
 
 

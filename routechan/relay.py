@@ -13,7 +13,6 @@ import enum
 import logging
 import math
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import partial
 
 from .encoding import Content
@@ -84,6 +83,7 @@ class _Relayed:
         "came_at",
         "content",
         "heard",
+        "in_line",
         "looks",
         "number",
         "outcome",
@@ -104,6 +104,7 @@ class _Relayed:
         self.outcome = outcome
         self.patience = patience
         self.number = came  # a later one each time it is sent again, see _suspect
+        self.in_line = False
         self.looks = False  # whether it tries for those behind it too
         self.until = self.heard = math.inf  # known as soon as it is sent
         self.suspected: float | None = None
@@ -138,6 +139,9 @@ class RelayConsumers:
         for task in self._watching:
             task.cancel()
         await asyncio.wait([*self._watching, *self._telling])
+        for room in self._rooms.values():
+            if room.timer is not None:
+                room.timer.cancel()
         self._forget()
 
     def serves(self, channels: Iterable[str], content: Content) -> bool:
@@ -180,9 +184,9 @@ class RelayConsumers:
     def over(self, event: _Relayed) -> None:
         """Nobody waits for ``event`` any more."""
         counters.events_over += 1
-        if self._relayed.pop(event.number, None) is None:
-            with suppress(ValueError):  # its connection was cancelled while it stood in line
-                event.room.line.remove(event)
+        self._relayed.pop(event.number, None)
+        if event.in_line:  # its connection was cancelled
+            event.room.line.remove(event)
 
     def _post(self, event: _Relayed) -> None:
         self._relayed[event.number] = event
@@ -198,7 +202,7 @@ class RelayConsumers:
                 asyncio.ensure_future(pending).add_done_callback(partial(self._post_done, event))
 
     def _post_done(self, event: _Relayed, pending: asyncio.Future[None]) -> None:
-        self._posted(event, pending.exception())
+        self._posted(event, None if pending.cancelled() else pending.exception())
 
     def _posted(self, event: _Relayed, error: BaseException | None) -> None:
         if isinstance(error, ChannelFull):
@@ -234,6 +238,7 @@ class RelayConsumers:
         """In line: behind those that came before it, which is in front again if it has tried again in vain."""
         room = event.room
         bisect.insort(room.line, event, key=_came)
+        event.in_line = True
         if room.timer is None:
             room.timer = self._loop.call_later(FULL_INTERVAL, self._look, room)
 
@@ -246,6 +251,7 @@ class RelayConsumers:
         """The first in line tries again; where it ``looks``, the next one after it, until one finds no room."""
         while room.line:
             event = room.line.pop(0)
+            event.in_line = False
             if not event.outcome.done():  # else its connection has just been cancelled
                 event.looks = looks
                 self._number += 1

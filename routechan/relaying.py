@@ -2,7 +2,7 @@
 
 An event travels as the message it always was, marked with where its outcome is to be told, and as which number. All
 else are notes to channels of a process, which no user code reads. Those to a server go to a channel among its sockets'
-reply channels: a note stays behind the replies that were sent before it, and leaves and arrives with them.
+reply channels: a note stays behind the replies to sockets that were sent before it, and leaves and arrives with them.
 
 ==================  ============  ==========================================================================
 note                from, to      meaning

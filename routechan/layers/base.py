@@ -190,9 +190,9 @@ class BaseChannelLayer(_Layer, ABC):
         return time.time()
 
     def held(self) -> list[Content]:
-        """What has left the layer for a subscription of this process, and has not reached it. From any thread.
+        """What was taken off channels for subscriptions of this process, and has not reached them. From any thread.
 
-        It does not reach it while something holds up its event loop.
+        It does not while something holds up their event loop, or while there is no room.
         """
         return []
 

@@ -81,9 +81,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         waiter = LoopWaiter((self._store.queue_of(channel),), channel)
         if not self._store.take(waiter):
             await self._store.wait(waiter)
-        if waiter.item is None:
-            raise RuntimeError("woken without a message")  # the store fills a waiter before it wakes it
-        return self._sync.decode(waiter.item.data)
+        return self._sync.decode(waiter.received().data)
 
     def subscribe(self, channels: Iterable[str], take: Take, room: int) -> Subscription:
         queues = [self._store.check_shared(names.check_receive_name(name)) for name in channels]

@@ -138,7 +138,7 @@ class Store:
     def take(self, waiter: Waiter) -> bool:
         """Fill ``waiter`` with a message if one is there, else let it wait."""
         with self._lock:
-            for queue in _in_turn(waiter.queues):
+            for queue in in_turn(waiter.queues):
                 if queue not in self._queues:
                     continue
                 stored = self._live(queue)
@@ -155,7 +155,7 @@ class Store:
     def subscribe(self, subscriber: Subscriber) -> bool:
         """Give ``subscriber`` what is there; whether it has room left, and waits for more."""
         with self._lock:
-            for queue in _in_turn(subscriber.queues):
+            for queue in in_turn(subscriber.queues):
                 stored = self._live(queue)
                 while stored and subscriber.room:
                     subscriber.give(stored.popleft(), [])
@@ -430,7 +430,7 @@ class Store:
         return True
 
 
-def _in_turn(queues: Sequence[str]) -> Sequence[str]:
+def in_turn(queues: Sequence[str]) -> Sequence[str]:
     """A busy channel must not starve a quiet one (2.3): in random order."""
     return queues if len(queues) < 2 else random.sample(queues, len(queues))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from ..crossing import Crossing
 from ..encoding import Content
+from ..exceptions import ChannelLayerUnavailable
 from .base import Take
 from .store import Store
 from .waiting import Stored, Subscriber, Waiter
@@ -48,7 +50,8 @@ class StoreSubscription(Subscriber):
 
     def free(self) -> None:
         if self._store.widen(self) and not self._ended:
-            self._ask()
+            with suppress(ChannelLayerUnavailable):  # it was closed, and has no messages any more
+                self._ask()
 
     def end(self) -> None:
         self._ended = True

@@ -40,6 +40,12 @@ class Waiter:
         """Whether this waiter takes what was sent to ``channel``."""
         return True
 
+    def received(self) -> Stored:
+        """What it was given. Only for who was woken, or has taken something: the store gives before it wakes."""
+        if self.item is None:
+            raise RuntimeError("woken without a message")
+        return self.item
+
     def give(self, item: Stored, woken: list[Waiter]) -> bool:
         """Take ``item``; whether it waits for more. It adds itself to ``woken`` if it is to be told with ``wake``."""
         self.item = item

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from routechan import crossing
 from routechan.crossing import Crossing
 
 from .helpers import until
@@ -87,9 +86,8 @@ async def test_what_cannot_be_taken_costs_itself(caplog: pytest.LogCaptureFixtur
     assert "of the second" in str(record.exc_info[1])
 
 
-async def test_a_flood_leaves_the_loop_its_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many are taken in one turn and no more, those included that are put meanwhile."""
-    monkeypatch.setattr(crossing, "TAKEN_AT_ONCE", 10)
+async def test_a_flood_leaves_the_loop_its_turns() -> None:
+    """What is put while others are taken waits for the next turn."""
     taken: list[int] = []
     between: list[int] = []
 
@@ -104,11 +102,34 @@ async def test_a_flood_leaves_the_loop_its_turns(monkeypatch: pytest.MonkeyPatch
         await asyncio.sleep(0)
         between.append(len(taken))
     assert taken == list(range(124))
-    assert max(after - before for before, after in zip([0, *between], between, strict=False)) <= 10
+    assert [count for count in between if count] == [25, 50, 75, 100, 124]
+
+
+async def test_what_is_put_before_another_call_is_taken_before_it() -> None:
+    """However much that is, and whichever thread woke the loop."""
+    loop = asyncio.get_running_loop()
+    taken: list[object] = []
+    crossing: Crossing[object] = Crossing(loop, taken.append)
+
+    def put(thread: int) -> None:
+        for number in range(200):
+            for part in range(number):
+                crossing.put((thread, number, part))
+            loop.call_soon_threadsafe(taken.append, (thread, number, number))
+
+    threads = [threading.Thread(target=put, args=(thread,)) for thread in range(3)]
+    for thread in threads:
+        thread.start()
+    await until(lambda: len(taken) == 3 * sum(range(1, 201)))
+    places = {item: place for place, item in enumerate(taken)}
+    for thread in range(3):
+        for number in range(200):
+            parts = [places[thread, number, part] for part in range(number + 1)]
+            assert parts == sorted(parts)
 
 
 def test_a_loop_that_is_closed() -> None:
-    """``RuntimeError``, as of the loop itself, also where it was woken and had no turn any more; nothing is kept."""
+    """``RuntimeError``, as of the loop itself, also where it was woken in vain; what is refused is not kept."""
     loop = asyncio.new_event_loop()
     taken: list[int] = []
     crossing: Crossing[int] = Crossing(loop, taken.append)
@@ -117,7 +138,7 @@ def test_a_loop_that_is_closed() -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError, match="closed"):
             crossing.put(2)
-    assert (taken, len(crossing._items)) == ([], 0)
+    assert (taken, crossing.waiting()) == ([], (1,))
 
 
 async def test_what_waits(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..base import FULL_DELAY, Capacities, CapacityRules, Deliver
 from ..parcel import Parcel
 from ..serializer import Serializer, Undecodable
 from ..statistics import Counts
-from ..store import Store, channels_of
+from ..store import Store, channels_of, in_turn
 from ..waiting import Stored, ThreadWaiter, Waiter
 from .clock import RedisClock
 from .connection import FAULTS, Connection
@@ -164,10 +165,15 @@ class Engine:
 
     # Receiving
 
-    def decode(self, item: Stored | None) -> Content | None:
-        """What a waiter was given; None for what cannot be read, which is lost and counted."""
-        if item is None:
-            raise RuntimeError("woken without a message")  # the store fills a waiter before it wakes it
+    def look_at(self, item: Stored) -> Content | None:
+        """What was fetched, and stays where it is; None for what cannot be read."""
+        try:
+            return self._serializer.decode(item.data)
+        except Undecodable:
+            return None
+
+    def decode(self, item: Stored) -> Content | None:
+        """What was fetched; None for what cannot be read, which is lost and counted."""
         try:
             return self._serializer.decode(item.data)
         except Undecodable as error:
@@ -191,7 +197,7 @@ class Engine:
             if popping >= self.store.waiting(queue):
                 return
             self._popping[queue] = popping + 1
-        self.pipe.start(partial(self.operations.pop, queue), partial(self._popped, queue))
+        self._pop(partial(self.operations.pop, queue), partial(self._popped, queue))
 
     def demand_any(self, queues: Sequence[str]) -> None:
         """Somebody waits for messages of any of ``queues``: as ``demand``."""
@@ -201,14 +207,23 @@ class Engine:
                 for queue in queues
                 if not self._is_awaited(queue)
             }
-            asked = [queue for queue, count in missing.items() if count > 0]
+            asked = in_turn([queue for queue, count in missing.items() if count > 0])
             if not asked:
                 return
             count = min(missing[queue] for queue in asked)
             for queue in asked:
                 self._popping[queue] = self._popping.get(queue, 0) + count
         make = partial(self.operations.pop_any, self.topology.together(asked), count)
-        self.pipe.start(make, partial(self._popped_any, asked, count, None))
+        self._pop(make, partial(self._popped_any, asked, count, None))
+
+    def _pop(self, make: Make, popped: Callable[[list[Arrival] | None, BaseException | None], object]) -> None:
+        """Raises ``ChannelLayerUnavailable`` only where the layer was closed."""
+        try:
+            self.pipe.start(make, popped)
+        except ChannelLayerUnavailable as error:
+            popped(None, error)
+            if self._closed:
+                raise
 
     def no_demand(self, queue: str) -> None:
         """Somebody waits for ``queue`` no longer."""
@@ -290,7 +305,7 @@ class Engine:
                 left = self._popping.pop(queue) - count
                 if left:
                     self._popping[queue] = left
-                elif self.store.waiting(queue):
+                elif self.store.waiting(queue) and not self._closed:
                     # Not while another pop is on its way: what two fetch at once may arrive in the wrong order.
                     self._reader(queue).want(queue)
             self._pops.notify_all()
@@ -318,12 +333,16 @@ class Engine:
             self.topology,
             home,
             bell=bell,
-            ring=lambda: self.pipe.start(partial(self.operations.ring, home, bell)),
+            ring=partial(self._ring, home, bell),
             key_of=self._keys.queue,
             room=room,
             arrived=arrived,
             connected=self._connected,
         )
+
+    def _ring(self, home: str, bell: str) -> None:
+        with suppress(ChannelLayerUnavailable):  # where nothing leaves, its wait ends by itself, a little later
+            self.pipe.start(partial(self.operations.ring, home, bell))
 
     def _came(self, queue: str, messages: list[bytes]) -> None:
         arrivals: list[Arrival] = []

@@ -153,7 +153,7 @@ class RedisChannelLayer(BaseChannelLayer):
                     engine.store.leave(waiter, put_back=True)
                     engine.no_demand(queue)
                     raise
-            content = engine.decode(waiter.item)
+            content = engine.decode(waiter.received())
             if content is not None:
                 return content
 
@@ -185,7 +185,7 @@ class RedisChannelLayer(BaseChannelLayer):
         items = engine.store.fetched()
         for subscription in tuple(self._subscriptions):
             items += subscription.held()
-        return [content for content in map(engine.decode, items) if content is not None]
+        return [content for content in map(engine.look_at, items) if content is not None]
 
     async def withdraw(self, channels: Iterable[str]) -> list[tuple[str, Content]]:
         engine = self._engine
@@ -197,7 +197,7 @@ class RedisChannelLayer(BaseChannelLayer):
             if not engine.store.take(waiter):
                 engine.store.leave(waiter, put_back=False)
                 return found
-            content = engine.decode(waiter.item)
+            content = engine.decode(waiter.received())
             if content is not None and waiter.item is not None:
                 found.append((waiter.item.channel, content))
 
@@ -330,7 +330,7 @@ class RedisSyncLayer(SyncChannelLayer):
                     for queue in queues if block else ():
                         engine.no_demand(queue)
                     return None, None
-            content = engine.decode(waiter.item)
+            content = engine.decode(waiter.received())
             if content is not None and waiter.item is not None:
                 return waiter.item.channel, content
 

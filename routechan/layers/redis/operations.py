@@ -112,17 +112,12 @@ class Operations:
         data = [pack(expires, MESSAGE, message.channel, message.body) for message in messages]
         length, _ = yield Step(self._push(queue, *data), False)
         outcomes: list[ChannelFull | None] = [None] * len(messages)
-        place = length - len(messages)  # of each in the queue
-        for index, message in enumerate(messages):
-            place += 1
-            limit = self._rules.of(message.channel)
-            if place <= limit:
-                continue
-            fits, expired = yield from self._make_room(queue, data[index], place, limit)
-            place -= len(expired)
-            if not fits:
-                place -= 1
-                outcomes[index] = ChannelFull(queue, limit)
+        limits = [self._rules.of(message.channel) for message in messages]
+        if length > min(limits):
+            fit, _ = yield from self._make_room(queue, data, length, limits)
+            for index, fits in enumerate(fit):
+                if not fits:
+                    outcomes[index] = ChannelFull(queue, limits[index])
         refused = len(messages) - outcomes.count(None)
         if refused:
             self._counts.add(queue, "channel_full_count", refused)
@@ -134,27 +129,36 @@ class Operations:
         key, home = self.keys.queue(queue), home_of(queue)
         return [(home, ("RPUSH", key, *data)), (home, ("PEXPIRE", key, self._ttl))]
 
-    def _make_room(self, queue: str, data: bytes, length: int, limit: int) -> Operation[tuple[bool, list[bytes]]]:
-        """After ``data`` made ``queue`` longer than ``limit``: remove what has expired, else take ``data`` back.
+    def _make_room(
+        self, queue: str, data: Sequence[bytes], length: int, limits: Sequence[int]
+    ) -> Operation[tuple[list[bool], list[bytes]]]:
+        """After ``data`` made ``queue`` so long: remove what has expired, and take back what is beyond its limit.
 
-        Returns whether it stays, and what expired unread. Taken back too late, it was read: then it was sent.
+        Returns which of ``data`` stay, and what expired unread. Taken back too late, it was read: then it was sent.
         """
         key, home = self.keys.queue(queue), home_of(queue)
-        heads, now_long = yield Step(
-            [(home, ("LRANGE", key, 0, length - limit - 1)), (home, ("LLEN", key))], repeatable=True
-        )
+        before = length - len(data)
+        over = max(before + number - limit for number, limit in enumerate(limits, 1))
+        if over <= 0:
+            return [True] * len(data), []
+        heads, now_long = yield Step([(home, ("LRANGE", key, 0, over - 1)), (home, ("LLEN", key))], repeatable=True)
         now = self._clock.now()
         expired = [head for head in heads if expires_of(head) < now]
-        fits = min(length, now_long) - len(expired) <= limit
+        place = before - max(length - now_long, 0) - len(expired)  # of what lies before the next one, if it stays
+        fit: list[bool] = []
+        for limit in limits:
+            fit.append(place < limit)
+            place += fit[-1]
+        refused = [index for index, fits in enumerate(fit) if not fits]
         calls: list[Call] = [(home, ("LREM", key, 1, head)) for head in expired]
-        if not fits:
-            calls.append((home, ("LREM", key, -1, data)))
+        calls += [(home, ("LREM", key, -1, data[index])) for index in refused]
         if calls:
             removed = yield Step(calls, False)
             if expired:
                 self._counts.add(queue, "expired_count", sum(removed[: len(expired)]))
-            fits = fits or removed[-1] == 0
-        return fits, expired
+            for index, gone in zip(refused, removed[len(expired) :], strict=True):
+                fit[index] = gone == 0
+        return fit, expired
 
     def group_send(self, group: str, body: bytes) -> Operation[None]:
         """To all members but those of this process; its first step reads, and changes nothing."""
@@ -201,7 +205,7 @@ class Operations:
         return calls
 
     def _group_full(self, group: str, queue: str, data: bytes, length: int, limit: int) -> Operation[None]:
-        fits, expired = yield from self._make_room(queue, data, length, limit)
+        (fits,), expired = yield from self._make_room(queue, [data], length, [limit])
         self._counts.add(queue, "messages_count" if fits else "dropped_count")
         if expired and queue.endswith("!") and not (yield from self.is_owned(queue)):
             yield Step(self._end_entry(group, queue), True)
