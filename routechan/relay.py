@@ -1,17 +1,15 @@
 """Consumers elsewhere: a server process that runs no user code hands its events to workers.
 
 The next event of a connection leaves when the one before is settled, so they are run in order, whichever workers
-run them; connections do not wait for each other. Workers say again and again what they are running. An event that
-was taken, and that nobody says to be running, is lost with its worker: the connection goes on with the next one.
+run them; connections do not wait for each other. Where an event turns out to be ``unsettled``, its connection goes on
+with the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import bisect
-import enum
 import logging
-import math
 from collections.abc import Iterable
 from functools import partial
 
@@ -24,8 +22,10 @@ from .observe import tracing
 from .observe.counters import counters
 from .observe.failures import about
 from .observe.watched import watched
-from .relaying import SAID_EVERY, closed_note, marked
+from .relayed import Outcome, Relayed, Room
+from .relaying import closed_note, marked
 from .routing import Router
+from .unsettled import Unsettled, log_unsettled
 
 logger = logging.getLogger("routechan")
 
@@ -39,76 +39,11 @@ EVENT_TIMEOUT = 60.0
 FULL_PATIENCE = 10.0
 FULL_INTERVAL = 0.02
 
-#: Seconds without a word about an event after which it may be lost, and for which that has to hold.
-SILENCE = 3 * SAID_EVERY
-SUSPICION = 2 * SAID_EVERY
-
-#: Seconds between looks for lost events.
-LOOKED_AT_EVERY = 0.1
-
 #: What a connection is told whose events find no room: WebSocket close code 1013 ("try again later"), HTTP 503.
 TOO_BUSY: dict[str, Content] = {
     "websocket": {"close": 1013},
     "http": {"status": 503, "content": b"The server is too busy; try again later."},
 }
-
-
-class _Outcome(enum.Enum):
-    SETTLED = enum.auto()
-    LOST = enum.auto()
-    LATE = enum.auto()
-
-
-class _Room:
-    """A channel that events go to. Lifetime: that of the relay."""
-
-    __slots__ = ("channel", "line", "sent_at", "taken", "timer")
-
-    def __init__(self, channel: str) -> None:
-        self.channel = channel
-        self.line: list[_Relayed] = []  # those that found it full, in the order they came
-        self.timer: asyncio.TimerHandle | None = None  # as long as there is a line
-        self.sent_at = 0.0  # when there was room last
-        self.taken = 0  # the highest number known to be taken off it
-
-
-class _Relayed:
-    """An event on its way. Lifetime: until it is over.
-
-    ``outcome`` raises ``ChannelFull`` where there was no room within ``patience`` seconds, and what ``post`` raises.
-    """
-
-    __slots__ = (
-        "came",
-        "came_at",
-        "content",
-        "heard",
-        "in_line",
-        "looks",
-        "number",
-        "outcome",
-        "patience",
-        "room",
-        "streams_at",
-        "suspected",
-        "until",
-    )
-
-    def __init__(
-        self, came: int, room: _Room, content: Content, outcome: asyncio.Future[_Outcome], now: float, patience: float
-    ) -> None:
-        self.came = came
-        self.came_at = now
-        self.room = room
-        self.content = content
-        self.outcome = outcome
-        self.patience = patience
-        self.number = came  # a later one each time it is sent again, see _suspect
-        self.in_line = False
-        self.looks = False  # whether it tries for those behind it too
-        self.until = self.heard = math.inf  # known as soon as it is sent
-        self.suspected: float | None = None
-        self.streams_at: str | None = None  # who streams to the connection from now on
 
 
 class RelayConsumers:
@@ -125,20 +60,21 @@ class RelayConsumers:
         self.event_timeout = event_timeout
         self._http = http
         self._number = 0
-        self._relayed: dict[int, _Relayed] = {}  # sent, or being sent
-        self._rooms: dict[str, _Room] = {}
+        self._relayed: dict[int, Relayed] = {}  # sent, or being sent
+        self._rooms: dict[str, Room] = {}
 
     async def start(self, replies: Replies) -> None:
         self._loop = asyncio.get_running_loop()
         self._notes = replies.channel(self._note)
         self._telling: set[asyncio.Task[None]] = set()
         self._forget = watched.add(self.layer, SOCKET_CHANNELS + (HTTP_CHANNELS if self._http else ()))
-        self._watching = [self._loop.create_task(watch()) for watch in (self._end_late, self._find_lost)]
+        self._unsettled = Unsettled(self.layer, self._relayed)
+        self._unsettled.start()
 
     async def stop(self) -> None:
-        for task in self._watching:
-            task.cancel()
-        await asyncio.wait([*self._watching, *self._telling])
+        await self._unsettled.stop()
+        if self._telling:
+            await asyncio.wait(self._telling)
         for room in self._rooms.values():
             if room.timer is not None:
                 room.timer.cancel()
@@ -160,7 +96,7 @@ class RelayConsumers:
         """What takes the events of a new connection, in order."""
         return RelayLine(self, outlet)
 
-    def send(self, channel: str, content: Content, *, closed: bool) -> _Relayed:
+    def send(self, channel: str, content: Content, *, closed: bool) -> Relayed:
         """Send a worker one event. Who has awaited its outcome, or does not any more, says that it is ``over``.
 
         Events that find their channel full wait in line, and their connections are not read meanwhile: so it is not
@@ -169,11 +105,11 @@ class RelayConsumers:
         """
         room = self._rooms.get(channel)
         if room is None:
-            room = self._rooms[channel] = _Room(channel)
+            room = self._rooms[channel] = Room(channel)
         loop = self._loop
         patience = self.event_timeout if closed else FULL_PATIENCE
         self._number += 1
-        event = _Relayed(self._number, room, content, loop.create_future(), loop.time(), patience)
+        event = Relayed(self._number, room, content, loop.create_future(), loop.time(), patience)
         counters.events_relayed += 1
         if room.line:
             self._stand(event)
@@ -181,14 +117,14 @@ class RelayConsumers:
             self._post(event)
         return event
 
-    def over(self, event: _Relayed) -> None:
+    def over(self, event: Relayed) -> None:
         """Nobody waits for ``event`` any more."""
         counters.events_over += 1
         self._relayed.pop(event.number, None)
         if event.in_line:  # its connection was cancelled
             event.room.line.remove(event)
 
-    def _post(self, event: _Relayed) -> None:
+    def _post(self, event: Relayed) -> None:
         self._relayed[event.number] = event
         mark = (self._notes, event.number, self.layer.now() + self.event_timeout)
         try:
@@ -201,10 +137,10 @@ class RelayConsumers:
             else:
                 asyncio.ensure_future(pending).add_done_callback(partial(self._post_done, event))
 
-    def _post_done(self, event: _Relayed, pending: asyncio.Future[None]) -> None:
+    def _post_done(self, event: Relayed, pending: asyncio.Future[None]) -> None:
         self._posted(event, None if pending.cancelled() else pending.exception())
 
-    def _posted(self, event: _Relayed, error: BaseException | None) -> None:
+    def _posted(self, event: Relayed, error: BaseException | None) -> None:
         if isinstance(error, ChannelFull):
             self._found_full(event, error)
             return
@@ -223,7 +159,7 @@ class RelayConsumers:
 
     # Where a channel is full
 
-    def _found_full(self, event: _Relayed, full: ChannelFull) -> None:
+    def _found_full(self, event: Relayed, full: ChannelFull) -> None:
         room = event.room
         if self._relayed.pop(event.number, None) is None or event.outcome.done():
             return  # it is over, or about to be
@@ -234,7 +170,7 @@ class RelayConsumers:
         if event.looks:
             self._loop.call_soon(self._admit, room, True)
 
-    def _stand(self, event: _Relayed) -> None:
+    def _stand(self, event: Relayed) -> None:
         """In line: behind those that came before it, which is in front again if it has tried again in vain."""
         room = event.room
         bisect.insort(room.line, event, key=_came)
@@ -242,12 +178,12 @@ class RelayConsumers:
         if room.timer is None:
             room.timer = self._loop.call_later(FULL_INTERVAL, self._look, room)
 
-    def _look(self, room: _Room) -> None:
+    def _look(self, room: Room) -> None:
         """Try whether there is room that no note has told of: a worker was started, or another server's events end."""
         room.timer = self._loop.call_later(FULL_INTERVAL, self._look, room) if room.line else None
         self._admit(room, True)
 
-    def _admit(self, room: _Room, looks: bool) -> None:
+    def _admit(self, room: Room, looks: bool) -> None:
         """The first in line tries again; where it ``looks``, the next one after it, until one finds no room."""
         while room.line:
             event = room.line.pop(0)
@@ -283,7 +219,7 @@ class RelayConsumers:
             return
         if not event.outcome.done():
             event.streams_at = content.get("streams")
-            event.outcome.set_result(_Outcome.SETTLED)
+            event.outcome.set_result(Outcome.SETTLED)
         room = event.room
         room.taken = max(room.taken, number)
         if room.line:
@@ -298,70 +234,9 @@ class RelayConsumers:
                 event.heard = now
                 event.suspected = None
 
-    # What is not settled
 
-    async def _end_late(self) -> None:
-        while True:
-            await asyncio.sleep(LOOKED_AT_EVERY)
-            now = self._loop.time()
-            for event in self._relayed.values():
-                if now > event.until and not event.outcome.done():
-                    event.outcome.set_result(_Outcome.LATE)
-
-    async def _find_lost(self) -> None:
-        while True:
-            await asyncio.sleep(LOOKED_AT_EVERY)
-            try:
-                await self._look_for_losses()
-            except ChannelLayerUnavailable:
-                logger.debug("Whether events are lost cannot be told now", exc_info=True)
-            except Exception:  # nothing that happens here may end the watch
-                logger.exception("Looking for lost events failed")
-
-    async def _look_for_losses(self) -> None:
-        now = self._loop.time()
-        silent = [event for event in self._relayed.values() if now - event.heard > SILENCE]
-        for room in {event.room for event in silent}:
-            waiting = (await self.layer.channel_statistics(room.channel))["messages_pending"]
-            now = self._loop.time()
-            for event in silent:
-                if event.room is room and now - event.heard > SILENCE and not event.outcome.done():
-                    self._suspect(event, now, waiting)
-
-    def _suspect(self, event: _Relayed, now: float, waiting: int) -> None:
-        # Channels are FIFO: what was sent after it and has been taken tells that it was taken too.
-        if waiting and event.number > event.room.taken:
-            event.suspected = None
-        elif event.suspected is None:
-            event.suspected = now
-        elif now - event.suspected > SUSPICION:
-            event.outcome.set_result(_Outcome.LOST)
-
-
-def _came(event: _Relayed) -> int:
+def _came(event: Relayed) -> int:
     return event.came
-
-
-def _log_unsettled(outcome: _Outcome, channel: str, content: Content, event_timeout: float) -> None:
-    path = content.get("path")
-    extra = about(channel, content)
-    if outcome is _Outcome.LATE:
-        counters.events_late += 1
-        logger.error(
-            "The event on %s of %r was not settled within %g s; its connection goes on without it",
-            channel,
-            path,
-            event_timeout,
-            extra=extra,
-        )
-    else:
-        counters.events_lost += 1
-        logger.error(
-            "The event on %s of %r is lost with the worker that took it; its connection goes on",
-            channel,
-            path,
-            extra=extra,
-        )
 
 
 def _traced(channel: str, content: Content) -> Content:
@@ -391,8 +266,8 @@ class RelayLine:
         event = relay.send(channel, _traced(channel, content), closed=self._outlet.closed)
         try:
             outcome = await event.outcome
-            if outcome is not _Outcome.SETTLED:
-                _log_unsettled(outcome, channel, content, relay.event_timeout)
+            if outcome is not Outcome.SETTLED:
+                log_unsettled(outcome, channel, content, relay.event_timeout)
         except ChannelFull as full:
             await self._refuse(channel, content, full)
         finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from routechan import ChannelFull, ConsumeLater, DenyConnection, Message, include, relay, route
+from routechan import ChannelFull, ConsumeLater, DenyConnection, Message, include, relay, route, unsettled
 from routechan.app import relay_application
 from routechan.asgi import ServerOptions
 from routechan.asgi.sockets import ReplyChannels
@@ -269,7 +269,7 @@ async def test_a_long_event_is_no_lost_one(default_layer: SyncChannelLayer, capl
         time.sleep(1.6)
         message.reply_channel.send({"text": "at last"})
 
-    assert relay.SILENCE + relay.SUSPICION < 1.6
+    assert unsettled.SILENCE + unsettled.SUSPICION < 1.6
     for consumer in (slow, blocking):
         worker = working(default_layer, *SOCKET, route("websocket.receive", consumer))
         async with worker, serving(default_layer) as application, Client(application) as client:
@@ -285,7 +285,7 @@ async def test_an_event_that_waits_for_a_worker_is_no_lost_one(
 ) -> None:
     """A message that lies in its channel is waited for, until its time is over."""
     async with serving(default_layer) as application, Client(application) as client:
-        await asyncio.sleep(relay.SILENCE + relay.SUSPICION + 0.5)
+        await asyncio.sleep(unsettled.SILENCE + unsettled.SUSPICION + 0.5)
         async with working(default_layer, *SOCKET):
             await client.open()
             client.leave()
