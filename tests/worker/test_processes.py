@@ -38,7 +38,7 @@ def test_all_drain(start: Start, work: Work) -> None:
 
     Each answers for its health on a port of its own.
     """
-    port = free_port()
+    port = free_port(2)
     parent = start("--drain", "20", "--health", str(port), processes=2)
     parent.says("is ready", 2)
     assert [get(port + number, "/healthz")[0] for number in range(2)] == [200, 200]
