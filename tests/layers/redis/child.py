@@ -117,6 +117,17 @@ class Child:
             if content is not None:
                 keep(content)
 
+    async def subscribe(self, name: str, channel: str, room: int) -> None:
+        """As ``read``, with a subscription."""
+        kept = self.received[name] = deque()
+        loop = asyncio.get_running_loop()
+
+        def take(channel: str, content: Content) -> None:
+            kept.append(content)
+            loop.call_later(0.0001, subscription.free)
+
+        subscription = self.layer.subscribe([channel, "other"], take, room)
+
     def read_times(self, channel: str) -> None:
         """Keep the number of each message, and when it came, under ``times``."""
         kept = self.received["times"] = deque()

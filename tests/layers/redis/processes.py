@@ -157,6 +157,10 @@ def children(hosts: list[Any], **options: Any) -> Iterator[Children]:
         yield Children(stack, hosts, options)
 
 
+#: How many messages a subscription takes at a time.
+ROOM = 3
+
+
 class Traffic:
     """Readers and senders on one normal channel. Lifetime: test."""
 
@@ -165,11 +169,13 @@ class Traffic:
         self.readers = family.start(readers)
         self.senders = family.start(senders)
         for number, reader in enumerate(self.readers):
-            # Both faces, and one process in four with both at once.
+            # Both faces, and subscriptions; some processes with several of these at once.
             if number % 4 in (0, 2, 3):
                 reader.ask("read", f"{number}-task", "work", True)
             if number % 4 in (1, 3):
                 reader.ask("read", f"{number}-thread", "work", False)
+            if number % 4 in (0, 3):
+                reader.ask("subscribe", f"{number}-subscription", "work", ROOM)
         for number, sender in enumerate(self.senders):
             sender.ask("send_all", "work", f"s{number}", count, pause, number % 2 == 0)
 
