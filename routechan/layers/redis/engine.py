@@ -217,11 +217,10 @@ class Engine:
         self._pop(make, partial(self._popped_any, asked, count, None))
 
     def _pop(self, make: Make, popped: Callable[[list[Arrival] | None, BaseException | None], object]) -> None:
-        """Raises ``ChannelLayerUnavailable`` only where the layer was closed."""
+        """Raises ``ChannelLayerUnavailable`` only where the layer was closed; else the reader goes on trying."""
         try:
             self.pipe.start(make, popped)
-        except ChannelLayerUnavailable as error:
-            popped(None, error)
+        except ChannelLayerUnavailable:
             if self._closed:
                 raise
 

@@ -153,7 +153,10 @@ class Pipe:
         *,
         joins: bool = False,
     ) -> None:
-        """Start an operation from anywhere; ``callback(result, error)`` is called on another thread."""
+        """Start an operation from anywhere; ``callback(result, error)`` is called on another thread.
+
+        Where it cannot be put in, that is raised, after ``callback`` was called here.
+        """
         entry = Entry(make, False, joins)
         entry.callback = callback
         self._put(entry)
@@ -189,13 +192,20 @@ class Pipe:
 
     def _put(self, entry: Entry) -> Entry:
         if self._closed:
-            raise ChannelLayerUnavailable("this channel layer was closed; nothing was sent")
+            raise self._refused(entry, "this channel layer was closed; nothing was sent")
         if len(self._entries) >= WAITING:
-            raise ChannelLayerUnavailable(
-                f"{WAITING} operations already wait for Redis; nothing was sent. Last trouble: {self._exchange.trouble}"
+            trouble = self._exchange.trouble
+            raise self._refused(
+                entry, f"{WAITING} operations already wait for Redis; nothing was sent. Last trouble: {trouble}"
             )
         self._entries.append(entry)
         return entry
+
+    def _refused(self, entry: Entry, reason: str) -> ChannelLayerUnavailable:
+        error = ChannelLayerUnavailable(reason)
+        if entry.callback is not None:
+            entry.callback(None, error)
+        return error
 
     def _wake(self) -> None:
         if self._thread is None:
