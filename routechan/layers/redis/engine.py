@@ -1,7 +1,8 @@
 """What the two faces of a Redis layer share: the channels and groups of one process, and its way to Redis.
 
-What is meant for this process stays in its ``Store``; everything else goes through the ``Pipe``. Messages come
-from Redis through a ``Reader``, or are popped by whoever asks for one. A forked child makes an engine of its own.
+What is meant for this process stays in its ``Store``; everything else goes through the ``Pipe``. What others send to
+its channels comes through its mailbox, and a ``Fetcher`` gets what is in channels that others read too. A forked child
+makes an engine of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -21,13 +22,14 @@ from ..base import FULL_DELAY, Capacities, CapacityRules, Deliver
 from ..parcel import Parcel
 from ..serializer import Serializer, Undecodable
 from ..statistics import Counts
-from ..store import Store, channels_of, in_turn
-from ..waiting import Stored, ThreadWaiter, Waiter
+from ..store import Store, channels_of
+from ..waiting import Stored, ThreadWaiter
 from .clock import RedisClock
 from .connection import FAULTS, Connection
 from .envelope import FLUSH, GROUP, JOIN, LEAVE, MESSAGE, Envelope
+from .fetcher import Fetcher
 from .keeper import Keeper
-from .keys import Keys, home_of
+from .keys import Keys
 from .operations import Arrival, Operation, Operations, Sending, notes_of
 from .pipe import Pipe
 from .reader import Reader
@@ -91,7 +93,7 @@ class Engine:
             counts=self.counts,
             is_own=self.store.is_own,
         )
-        self.pipe = Pipe(topology, connected=self._connected, spare=self._spare, told=self._told)
+        self.pipe = Pipe(topology, connected=self._connected, spare=self._spare, told=lambda: self.fetcher.wake())
         self._keeper = Keeper(
             self.pipe,
             self.operations,
@@ -102,11 +104,8 @@ class Engine:
             due=self._send_due,
             purge=self.store.purge,
         )
+        self.fetcher = Fetcher(topology, self.store, self.pipe, self.operations, self._make_reader)
         self._lock = threading.RLock()
-        self._woken: list[Waiter] = []  # who was given a message by an operation of the pipe
-        self._popping: dict[str, int] = {}  # queue -> how many messages are asked for by pops that are on their way
-        self._pops = threading.Condition(self._lock)  # one of them has come back
-        self._readers: dict[str, Reader] = {}  # place -> who waits there for others' channels
         self._mailbox: Reader | None = None
         self._served: set[str] = set()
         self._wills: dict[str, tuple[str, bytes]] = {}
@@ -190,143 +189,17 @@ class Engine:
             if self.store.is_own(queue_name):
                 self._serve_soon(queue_name)
                 return
-        with self._lock:
-            if self._is_awaited(queue):
-                return
-            popping = self._popping.get(queue, 0)
-            if popping >= self.store.waiting(queue):
-                return
-            self._popping[queue] = popping + 1
-        self._pop(partial(self.operations.pop, queue), partial(self._popped, queue))
+        self.fetcher.demand((queue,))
 
-    def demand_any(self, queues: Sequence[str]) -> None:
-        """Somebody waits for messages of any of ``queues``: as ``demand``."""
-        with self._lock:
-            missing = {
-                queue: self.store.waiting(queue) - self._popping.get(queue, 0)
-                for queue in queues
-                if not self._is_awaited(queue)
-            }
-            asked = in_turn([queue for queue, count in missing.items() if count > 0])
-            if not asked:
-                return
-            count = min(missing[queue] for queue in asked)
-            for queue in asked:
-                self._popping[queue] = self._popping.get(queue, 0) + count
-        make = partial(self.operations.pop_any, self.topology.together(asked), count)
-        self._pop(make, partial(self._popped_any, asked, count, None))
-
-    def _pop(self, make: Make, popped: Callable[[list[Arrival] | None, BaseException | None], object]) -> None:
-        """Raises ``ChannelLayerUnavailable`` only where the layer was closed; else the reader goes on trying."""
-        try:
-            self.pipe.start(make, popped)
-        except ChannelLayerUnavailable:
-            if self._closed:
-                raise
-
-    def no_demand(self, queue: str) -> None:
-        """Somebody waits for ``queue`` no longer."""
-        reader = self._reader_of(queue)
-        if reader is not None:
-            reader.given_up(queue)
-
-    def _reader_of(self, queue: str) -> Reader | None:
-        """Who would wait for ``queue``, where there is such a reader."""
-        return self._readers.get(self.topology.place_of(home_of(queue)))
-
-    def _is_awaited(self, queue: str) -> bool:
-        reader = self._reader_of(queue)
-        return reader is not None and reader.waits_for(queue)
-
-    def receive_now(self, waiter: ThreadWaiter, block: bool) -> None:
-        """Give ``waiter``, which waits already, a message if Redis has one, and let it wait on if it may.
-
-        What a reader waits for comes through it alone, as with ``demand``.
-        """
+    def fetch(self, waiter: ThreadWaiter, block: bool) -> None:
+        """Give ``waiter``, which waits already, a message if there is one, and let it wait on if it may."""
         self._keeper.start()
-        queues: list[str] = []
-        with self._lock:
-            for queue in waiter.queues:
-                if not self._is_awaited(queue):
-                    self._popping[queue] = self._popping.get(queue, 0) + 1
-                    queues.append(queue)
-        if queues:
-            make = partial(self.operations.pop_any, self.topology.together(queues), 1)
-            self.pipe.call(make, partial(self._popped_any, queues, 1, None if block else waiter))
-        elif not block:
-            self.store.leave(waiter, put_back=False)
-
-    def release(self, queues: Sequence[str]) -> None:
-        """Let no reader wait for any of ``queues`` on behalf of somebody who does no longer."""
-        for queue in queues:
-            reader = self._reader_of(queue)
-            if reader is not None:
-                reader.release(queue)
-
-    def withdraw(self, queues: Sequence[str]) -> None:
-        """Nobody waits for ``queues`` any more: back when nothing of them is on its way here, or it takes too long."""
-        ends = time.monotonic() + CLOSING_TIME
-        with self._lock:
-            self._pops.wait_for(lambda: not any(queue in self._popping for queue in queues), CLOSING_TIME)
-        for queue in queues:
-            reader = self._reader_of(queue)
-            if reader is not None:
-                reader.release(queue, ends)
-
-    def _keep(self, arrivals: Iterable[Arrival]) -> None:
-        woken: list[Waiter] = []
-        self.store.keep(arrivals, woken)
-        self.store.wake(woken)
-
-    def _popped(self, queue: str, arrivals: list[Arrival] | None, error: BaseException | None) -> None:
-        if error is not None:
-            logger.info("Fetching a message of %s is put off: %s", queue, error)
-        self._popped_any([queue], 1, None, arrivals, error)
-
-    def _popped_any(
-        self,
-        queues: Sequence[str],
-        count: int,
-        leaving: Waiter | None,
-        arrivals: list[Arrival] | None,
-        error: BaseException | None,
-    ) -> None:
-        """Called in the order of the pops, so that messages stay in theirs; ``leaving`` waits no longer than this.
-
-        ``count`` is how many messages were asked for.
-        """
-        if arrivals:
-            self.store.keep(arrivals, self._woken)
-        if leaving is not None:
-            self.store.leave(leaving, put_back=False)
-        with self._lock:
-            for queue in queues:
-                left = self._popping.pop(queue) - count
-                if left:
-                    self._popping[queue] = left
-                elif self.store.waiting(queue) and not self._closed:
-                    # Not while another pop is on its way: what two fetch at once may arrive in the wrong order.
-                    self._reader(queue).want(queue)
-            self._pops.notify_all()
-
-    def _told(self) -> None:
-        """Some operations are done: wake those who got a message all at once, because each wake-up is a system call."""
-        woken, self._woken = self._woken, []
-        self.store.wake(woken)
-
-    def _reader(self, queue: str) -> Reader:
-        home = home_of(queue)
-        place = self.topology.place_of(home)
-        self._keeper.start()
-        with self._lock:
-            reader = self._readers.get(place)
-            if reader is None:
-                reader = self._readers[place] = self._make_reader("waiting", home, self.store.waiting, self._came)
-            return reader
+        self.fetcher.fetch(waiter, block)
 
     def _make_reader(
         self, name: str, home: str, room: Callable[[str], int], arrived: Callable[[str, list[bytes]], object]
     ) -> Reader:
+        self._keeper.start()
         bell = self._keys.bell(home, f"{self.process}:{name}")
         return Reader(
             self.topology,
@@ -342,19 +215,6 @@ class Engine:
     def _ring(self, home: str, bell: str) -> None:
         with suppress(ChannelLayerUnavailable):  # where nothing leaves, its wait ends by itself, a little later
             self.pipe.start(partial(self.operations.ring, home, bell))
-
-    def _came(self, queue: str, messages: list[bytes]) -> None:
-        arrivals: list[Arrival] = []
-        for data in messages:
-            envelope = self.operations.live(queue, data)
-            if envelope is None:
-                continue
-            if envelope.kind == MESSAGE:  # needs no Redis, which may be gone again
-                arrivals.append(Arrival(envelope.name, envelope.body, envelope.expires))
-            else:
-                self._keep(arrivals)
-                arrivals = self.pipe.call(partial(self.operations.open, queue, data))
-        self._keep(arrivals)
 
     # The mailbox
 
@@ -409,7 +269,7 @@ class Engine:
             if deliver is not None:
                 deliver((name,), self._serializer.decode(body))
             else:
-                self._keep([Arrival(name, body, envelope.expires)])
+                self.fetcher.keep([Arrival(name, body, envelope.expires)])
         elif kind == GROUP:
             self.store.deliver(name, Parcel(self._serializer, data=body), queue, envelope.expires)
         elif kind == JOIN:
@@ -519,8 +379,8 @@ class Engine:
         if self._closed:
             return
         self._closed = True
-        with self._lock:
-            readers = self._all_readers()
+        self.fetcher.close()
+        readers = self._all_readers()
         if self.counts:
             self.pipe.start(self.operations.add_statistics)
         if self._keeper.close():
@@ -540,4 +400,4 @@ class Engine:
         self.pipe.abandon()
 
     def _all_readers(self) -> list[Reader]:
-        return [*self._readers.values(), *([self._mailbox] if self._mailbox else [])]
+        return [*self.fetcher.readers(), *([self._mailbox] if self._mailbox else [])]

@@ -6,7 +6,6 @@ import asyncio
 import atexit
 import functools
 import os
-import random
 import weakref
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -151,7 +150,7 @@ class RedisChannelLayer(BaseChannelLayer):
                     await waiter.future
                 except BaseException:
                     engine.store.leave(waiter, put_back=True)
-                    engine.no_demand(queue)
+                    engine.fetcher.no_demand((queue,))
                     raise
             content = engine.decode(waiter.received())
             if content is not None:
@@ -166,7 +165,7 @@ class RedisChannelLayer(BaseChannelLayer):
             take,
             room,
             decode=engine.decode,
-            demand=engine.demand_any,
+            demand=engine.fetcher.demand,
             given_up=self._given_up,
         )
         self._subscriptions.add(subscription)
@@ -174,8 +173,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def _given_up(self, subscription: StoreSubscription) -> None:
         self._subscriptions.discard(subscription)
-        for queue in subscription.queues:
-            self._engine.no_demand(queue)
+        self._engine.fetcher.no_demand(subscription.queues)
 
     def now(self) -> float:
         return self._engine.now()
@@ -190,7 +188,7 @@ class RedisChannelLayer(BaseChannelLayer):
     async def withdraw(self, channels: Iterable[str]) -> list[tuple[str, Content]]:
         engine = self._engine
         queues = tuple(map(names.check_receive_name, channels))
-        await asyncio.to_thread(engine.withdraw, queues)
+        await asyncio.to_thread(engine.fetcher.withdraw, queues)
         found: list[tuple[str, Content]] = []
         while True:
             waiter = LoopWaiter(queues)
@@ -312,23 +310,22 @@ class RedisSyncLayer(SyncChannelLayer):
         if block:
             refuse_on_loop("receive(block=True)", "await layer.receive(channel)")
         else:
-            engine.release(queues)
+            engine.fetcher.release(queues)
         while True:
-            waiter = ThreadWaiter(random.sample(queues, len(queues)))  # a busy channel must not starve a quiet one
+            waiter = ThreadWaiter(queues)
             if not engine.store.take(waiter):
                 try:
-                    engine.receive_now(waiter, block)
+                    engine.fetch(waiter, block)
                     if waiter.item is None and block:
                         waiter.woken.wait(BLOCKING_WAIT)
                 except BaseException:
                     engine.store.leave(waiter, put_back=True)
-                    for queue in queues:
-                        engine.no_demand(queue)
+                    engine.fetcher.no_demand(queues)
                     raise
                 engine.store.leave(waiter, put_back=False)
                 if waiter.item is None:
-                    for queue in queues if block else ():
-                        engine.no_demand(queue)
+                    if block:
+                        engine.fetcher.no_demand(queues)
                     return None, None
             content = engine.decode(waiter.received())
             if content is not None and waiter.item is not None:

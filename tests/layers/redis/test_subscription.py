@@ -44,7 +44,7 @@ async def test_too_much_waits_for_redis(single: SingleServer, monkeypatch: pytes
         with monkeypatch.context() as patch:
             patch.setattr(pipe, "WAITING", 0)
             subscription.end()
-        assert layer.engine._popping == {}
+        assert layer.engine.fetcher._asked == {}
 
 
 async def test_a_closed_layer(single: SingleServer) -> None:
