@@ -189,7 +189,7 @@ class Engine:
             if self.store.is_own(queue_name):
                 self._serve_soon(queue_name)
                 return
-        self.fetcher.demand((queue,))
+        self.fetcher.demand(queue)
 
     def fetch(self, waiter: ThreadWaiter, block: bool) -> None:
         """Give ``waiter``, which waits already, a message if there is one, and let it wait on if it may."""

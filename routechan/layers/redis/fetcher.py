@@ -54,11 +54,20 @@ class Fetcher:
         self._readers: dict[str, Reader] = {}  # by place
         self._closed = False
 
-    def demand(self, queues: Sequence[str]) -> None:
-        """Somebody waits for messages of any of ``queues``: see to it that they are fetched.
+    def demand(self, queue: str) -> None:
+        """Somebody waits for a message of ``queue``: see to it that it is fetched.
 
         What a reader waits for comes through it alone. Raises ``ChannelLayerUnavailable`` where the layer was closed.
         """
+        with self._lock:
+            asked = self._asked.get(queue, 0)
+            if self._is_awaited(queue) or asked >= self._store.waiting(queue):
+                return
+            self._asked[queue] = asked + 1
+        self._start(partial(self._operations.pop, queue), partial(self._came, (queue,), 1, None))
+
+    def demand_any(self, queues: Sequence[str]) -> None:
+        """Somebody waits for messages of any of ``queues``, perhaps for many: as ``demand``."""
         with self._lock:
             missing = {
                 queue: self._store.waiting(queue) - self._asked.get(queue, 0)
@@ -69,8 +78,10 @@ class Fetcher:
             if not wanted:
                 return
             # Any one of them may have so many, and what is fetched beyond what is waited for others do not get.
-            count = min(missing[queue] for queue in wanted)
-            make, came = self._pop(wanted, count)
+            make, came = self._pop_any(wanted, min(missing[queue] for queue in wanted))
+        self._start(make, came)
+
+    def _start(self, make: Make, came: Came) -> None:
         try:
             self._pipe.start(make, came)
         except ChannelLayerUnavailable:  # for now: the reader goes on trying
@@ -81,7 +92,7 @@ class Fetcher:
         """Give ``waiter``, which waits already, a message if Redis has one, and let it wait on if it may."""
         with self._lock:
             queues = [queue for queue in waiter.queues if not self._is_awaited(queue)]
-            make, came = self._pop(queues, 1, None if block else waiter)
+            make, came = self._pop_any(queues, 1, None if block else waiter)
         if queues:
             self._pipe.call(make, came)
         elif not block:
@@ -138,11 +149,11 @@ class Fetcher:
         reader = self._reader_of(queue)
         return reader is not None and reader.waits_for(queue)
 
-    def _pop(self, queues: Sequence[str], count: int, leaving: Waiter | None = None) -> tuple[Make, Came]:
+    def _pop_any(self, queues: Sequence[str], count: int, leaving: Waiter | None = None) -> tuple[Make, Came]:
         """The operation, and what takes its outcome; ``leaving`` waits no longer than that. With the lock held."""
         for queue in queues:
             self._asked[queue] = self._asked.get(queue, 0) + count
-        make = partial(self._operations.pop, self._topology.together(in_turn(queues)), count)
+        make = partial(self._operations.pop_any, self._topology.together(in_turn(queues)), count)
         return make, partial(self._came, queues, count, leaving)
 
     def _came(

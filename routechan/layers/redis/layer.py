@@ -165,7 +165,7 @@ class RedisChannelLayer(BaseChannelLayer):
             take,
             room,
             decode=engine.decode,
-            demand=engine.fetcher.demand,
+            demand=engine.fetcher.demand_any,
             given_up=self._given_up,
         )
         self._subscriptions.add(subscription)

@@ -210,40 +210,37 @@ class Operations:
         if expired and queue.endswith("!") and not (yield from self.is_owned(queue)):
             yield Step(self._end_entry(group, queue), True)
 
-    def pop(self, groups: Iterable[Sequence[str]], count: int) -> Operation[list[Arrival]]:
-        """The next messages of any one queue, at most ``count``; one command reads all queues of one of ``groups``.
+    def pop(self, queue: str) -> Operation[list[Arrival]]:
+        """The next messages of a queue; more than one where a group message meets several members."""
+        while True:
+            # In doubt it may be repeated: at worst a message is lost with the connection, none comes twice (R2).
+            (data,) = yield Step([(home_of(queue), ("LPOP", self.keys.queue(queue)))], True)
+            if data is None:
+                return []
+            arrivals = yield from self.open(queue, data)
+            if arrivals:
+                return arrivals
 
-        More than ``count`` where a group message meets several members.
-        """
+    def pop_any(self, groups: Iterable[Sequence[str]], count: int) -> Operation[list[Arrival]]:
+        """The next messages of any one queue, at most ``count``; one command reads all queues of one of ``groups``."""
         for queues in groups:
             while True:
-                queue, popped = yield from self._popped(queues, count)
-                if not popped:
+                home = home_of(queues[0])
+                keys = [self.keys.queue(queue) for queue in queues]
+                if self.newer:
+                    (found,) = yield Step([(home, ("LMPOP", len(keys), *keys, "LEFT", "COUNT", count))], True)
+                else:  # inside a transaction BLPOP does not wait; it takes one
+                    calls = [(home, ("MULTI",)), (home, ("BLPOP", *keys, 0)), (home, ("EXEC",))]
+                    *_, (found,) = yield Step(calls, True)
+                if not found:
                     break
+                queue = queues[keys.index(found[0].decode())]
                 arrivals: list[Arrival] = []
-                for data in popped:
+                for data in found[1] if self.newer else found[1:]:
                     arrivals += yield from self.open(queue, data)
                 if arrivals:
                     return arrivals
         return []
-
-    def _popped(self, queues: Sequence[str], count: int) -> Operation[tuple[str, Sequence[bytes]]]:
-        """The queue that had any, and what it had. In doubt it may be repeated: at worst messages are lost with the
-        connection, none comes twice (R2)."""
-        home = home_of(queues[0])
-        keys = [self.keys.queue(queue) for queue in queues]
-        if len(keys) == 1:
-            (popped,) = yield Step([(home, ("LPOP", keys[0], count))], True)
-            return queues[0], popped or ()
-        if self.newer:
-            (found,) = yield Step([(home, ("LMPOP", len(keys), *keys, "LEFT", "COUNT", count))], True)
-        else:  # inside a transaction BLPOP does not wait; it takes one
-            calls = [(home, ("MULTI",)), (home, ("BLPOP", *keys, 0)), (home, ("EXEC",))]
-            *_, (found,) = yield Step(calls, True)
-        if not found:
-            return queues[0], ()
-        key, *popped = found
-        return queues[keys.index(key.decode())], popped[0] if self.newer else popped
 
     def open(self, queue: str, data: bytes) -> Operation[list[Arrival]]:
         """What was popped off a queue that no process owns, for whom; nothing if it has expired."""

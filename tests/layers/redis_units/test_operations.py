@@ -322,55 +322,55 @@ def test_a_queue_that_expired_unread_and_that_no_living_process_owns_is_evicted(
 
 def test_a_receive_is_one_step(bench: Bench) -> None:
     """R1, R2: the pop is the delivery."""
-    run = Run(bench.make.pop([["process!"]], 1))
-    assert run.commands == [("LPOP", bench.keys.queue("process!"), 1)]
-    assert run.reply([message(FRESH, "process!a")]).result == [Arrival("process!a", b"body", FRESH)]
+    run = Run(bench.make.pop("process!"))
+    assert run.commands == [("LPOP", bench.keys.queue("process!"))]
+    assert run.reply(message(FRESH, "process!a")).result == [Arrival("process!a", b"body", FRESH)]
 
 
 def test_nothing_there(bench: Bench) -> None:
     """R1: and that is known after one step."""
-    assert Run(bench.make.pop([["a"]], 1)).reply(None).result == []
+    assert Run(bench.make.pop("a")).reply(None).result == []
 
 
 def test_expired_and_foreign_messages_are_passed_over(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """R3 (C3), R12 (C20): counted, and the next one is fetched."""
-    run = Run(bench.make.pop([["a"]], 1))
+    run = Run(bench.make.pop("a"))
     for data in (message(OLD), b"garbage", message(NOW - 0.001)):
-        run.reply([data])
+        run.reply(data)
         assert run.verbs == ["LPOP"]
-    assert run.reply([message(NOW)]).result == [Arrival("a", b"body", NOW)]
+    assert run.reply(message(NOW)).result == [Arrival("a", b"body", NOW)]
     assert bench.counted("a") == {"expired_count": 2, "dropped_count": 1}
     assert "A message in rc:queue:" in caplog.text
 
 
 def test_a_group_message_meets_the_members_of_its_queue(bench: Bench) -> None:
     """R9: as of when it is read; without members it is nothing."""
-    run = Run(bench.make.pop([["process!"]], 1)).reply([pack(FRESH, GROUP, "g", b"body")])
+    run = Run(bench.make.pop("process!")).reply(pack(FRESH, GROUP, "g", b"body"))
     assert run.commands == [("ZRANGEBYSCORE", bench.keys.members("g", "process!"), NOW, "+inf")]
     run.reply([])
     assert run.verbs == ["LPOP"]
-    run.reply([pack(FRESH, GROUP, "g", b"body")]).reply([b"process!a", b"process!b"])
+    run.reply(pack(FRESH, GROUP, "g", b"body")).reply([b"process!a", b"process!b"])
     assert run.result == [Arrival("process!a", b"body", FRESH), Arrival("process!b", b"body", FRESH)]
 
 
 @pytest.mark.parametrize("kind", [JOIN, LEAVE, FLUSH, 99])
 def test_notes_are_for_processes(bench: Bench, kind: int) -> None:
     """R12: what only a serving process understands, another one that reads the queue passes over."""
-    run = Run(bench.make.pop([["process!"]], 1)).reply([pack(FRESH, kind, "g", b"process!a")])
+    run = Run(bench.make.pop("process!")).reply(pack(FRESH, kind, "g", b"process!a"))
     assert run.reply(None).result == []
 
 
 def test_one_command_reads_several_queues(bench: Bench) -> None:
     """R6: all queues of one place; then those of the next."""
     bench.make.newer = True
-    run = Run(bench.make.pop([["a", "b"], ["process!"]], 2))
+    run = Run(bench.make.pop_any([["a", "b"], ["process!"]], 2))
     keys = [bench.keys.queue(name) for name in ("a", "b", "process!")]
     assert run.commands == [("LMPOP", 2, *keys[:2], "LEFT", "COUNT", 2)]
     run.reply([keys[1].encode(), [message(OLD, "b")]])
     assert run.commands == [("LMPOP", 2, *keys[:2], "LEFT", "COUNT", 2)]
     run.reply(None)
-    assert run.commands == [("LPOP", keys[2], 2)]
-    run.reply([message(FRESH, "process!a"), message(OLD), message(FRESH, "process!b")])
+    assert run.commands == [("LMPOP", 1, keys[2], "LEFT", "COUNT", 2)]
+    run.reply([keys[2].encode(), [message(FRESH, "process!a"), message(OLD), message(FRESH, "process!b")]])
     assert run.result == [Arrival("process!a", b"body", FRESH), Arrival("process!b", b"body", FRESH)]
     assert bench.counted("process!") == {"expired_count": 1}
     assert bench.counted("b") == {"expired_count": 1}
@@ -378,18 +378,18 @@ def test_one_command_reads_several_queues(bench: Bench) -> None:
 
 def test_one_command_reads_several_queues_on_an_older_server(bench: Bench) -> None:
     """R6: Redis 6.2 knows no LMPOP; in a transaction its BLPOP does not wait."""
-    run = Run(bench.make.pop([["a", "b"]], 2))
+    run = Run(bench.make.pop_any([["a", "b"]], 2))
     keys = [bench.keys.queue(name) for name in ("a", "b")]
     assert run.commands == [("MULTI",), ("BLPOP", *keys, 0), ("EXEC",)]
     assert len(set(run.homes)) == 1
     run.reply(b"OK", b"QUEUED", [[keys[0].encode(), message(FRESH)]])
     assert run.result == [Arrival("a", b"body", FRESH)]
-    assert Run(bench.make.pop([["a", "b"]], 1)).reply(b"OK", b"QUEUED", [None]).result == []
+    assert Run(bench.make.pop_any([["a"]], 1)).reply(b"OK", b"QUEUED", [None]).result == []
 
 
 def test_no_queue_is_no_step(bench: Bench) -> None:
     """section 2.3."""
-    assert Run(bench.make.pop([], 1)).result == []
+    assert Run(bench.make.pop_any([], 1)).result == []
 
 
 # Groups: members
