@@ -51,7 +51,7 @@ class ChannelConsumers:
         self._layer = layer
         self._reader = ChannelReader(layer.layer, self._consume, taken=self._taken)
         #: The channel where a server takes notes.
-        self.notes = functools.lru_cache(maxsize=1024)(functools.partial(Channel, channel_layer=layer))
+        self.notes_to = functools.lru_cache(maxsize=1024)(functools.partial(Channel, channel_layer=layer))
         self._limit = limit
         self._on_threads: set[str] = set()  # channels that consumers which need a thread may take messages of
         self._loop = asyncio.get_running_loop()
@@ -239,7 +239,7 @@ class _Event(Line):
 
     The note that it is settled leaves with what its consumer sent, behind it and together with it: the server that
     waits for the note sends the connection's next event when it has come, and a round trip of its own would be one
-    more for each event. What finds its channel full, and is tried again, comes after the note.
+    more for each event. What Redis refuses because its channel is full, and is tried again, comes after the note.
     """
 
     __slots__ = ("_consumers", "mark", "taken", "told")
@@ -256,7 +256,7 @@ class _Event(Line):
         if run.closed and not run.later and not self.told:
             self.told = True
             counters.sent -= 1  # a note is none of the messages that are counted
-            run.add(self._consumers.notes(self.mark.notes), settled_note(self.mark.number, None))
+            run.add(self._consumers.notes_to(self.mark.notes), settled_note(self.mark.number, None))
             self._consumers.free(self.taken)  # in the same turn as the note, so that both leave together
         return flush(run)
 

@@ -27,20 +27,22 @@ class Taken:
     ``mark`` is that of an event for whose outcome a server waits.
     """
 
-    __slots__ = ("_reader", "_room", "channel", "content", "mark")
+    __slots__ = ("_reader", "_subscription", "channel", "content", "mark")
 
-    def __init__(self, reader: ChannelReader, channel: str, content: Content, room: Subscription | None) -> None:
+    def __init__(
+        self, reader: ChannelReader, channel: str, content: Content, subscription: Subscription | None
+    ) -> None:
         self._reader = reader
-        self._room = room
+        self._subscription = subscription
         self.channel = channel
         self.content = content
         self.mark: Mark | None = None
 
     def free(self) -> None:
         """Leave its place to another message; said again, nothing."""
-        room, self._room = self._room, None
-        if room is not None:
-            room.free()
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            subscription.free()
 
     def over(self) -> None:
         """It is consumed."""

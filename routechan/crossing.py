@@ -51,8 +51,9 @@ class Crossing(Generic[Item]):
 
     def clear(self) -> list[Item]:
         """Have what waits taken no more; returns it. On the loop."""
-        items = list(self._items)
-        self._items.clear()
+        with self._lock:
+            items = list(self._items)
+            self._items.clear()
         return items
 
     def _drain(self) -> None:
@@ -64,5 +65,5 @@ class Crossing(Generic[Item]):
                 break
             try:
                 take(items.popleft())
-            except Exception:  # whatever one item brings about must not cost the others
+            except (Exception, asyncio.CancelledError):  # whatever one item brings about must not cost the others
                 logger.exception("What came from a thread could not be taken")

@@ -118,14 +118,14 @@ class Line:
     def _called(self, run: Run, result: Any) -> None:
         """On the loop, after a plain consumer: flush, and go on at once where nothing is to be waited for."""
         pending = self.flush(run)
-        if result is not None or run.later:
-            self._runtime.spawn(self._finish(run, result, pending))
-        elif pending is None:
-            self._settled()
-        elif isinstance(pending, asyncio.Future):  # no task for that: it would cost more than the flush
-            pending.add_done_callback(self._flushed)
-        else:
-            self._runtime.spawn(self._finish(run, result, pending))
+        if result is None and not run.later:
+            if pending is None:
+                self._settled()
+                return
+            if isinstance(pending, asyncio.Future):  # no task for that: it would cost more than the flush
+                pending.add_done_callback(self._flushed)
+                return
+        self._runtime.spawn(self._finish(run, result, pending))
 
     def _flushed(self, pending: asyncio.Future[None]) -> None:
         self._settled()

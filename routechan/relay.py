@@ -22,7 +22,7 @@ from .observe import tracing
 from .observe.counters import counters
 from .observe.failures import about
 from .observe.watched import watched
-from .relayed import Outcome, Relayed, Room
+from .relayed import Destination, Outcome, Relayed
 from .relaying import closed_note, marked
 from .routing import Router
 from .unsettled import Unsettled, log_unsettled
@@ -61,7 +61,7 @@ class RelayConsumers:
         self._http = http
         self._number = 0
         self._relayed: dict[int, Relayed] = {}  # sent, or being sent
-        self._rooms: dict[str, Room] = {}
+        self._destinations: dict[str, Destination] = {}
 
     async def start(self, replies: Replies) -> None:
         self._loop = asyncio.get_running_loop()
@@ -75,9 +75,9 @@ class RelayConsumers:
         await self._unsettled.stop()
         if self._telling:
             await asyncio.wait(self._telling)
-        for room in self._rooms.values():
-            if room.timer is not None:
-                room.timer.cancel()
+        for destination in self._destinations.values():
+            if destination.timer is not None:
+                destination.timer.cancel()
         self._forget()
 
     def serves(self, channels: Iterable[str], content: Content) -> bool:
@@ -103,15 +103,15 @@ class RelayConsumers:
         by chance who gets the room that there is, and as long as there is some for anybody, nobody is refused.
         One of a ``closed`` connection, which nobody can be told of, has as much time as any event.
         """
-        room = self._rooms.get(channel)
-        if room is None:
-            room = self._rooms[channel] = Room(channel)
+        destination = self._destinations.get(channel)
+        if destination is None:
+            destination = self._destinations[channel] = Destination(channel)
         loop = self._loop
         patience = self.event_timeout if closed else FULL_PATIENCE
         self._number += 1
-        event = Relayed(self._number, room, content, loop.create_future(), loop.time(), patience)
+        event = Relayed(self._number, destination, content, loop.create_future(), loop.time(), patience)
         counters.events_relayed += 1
-        if room.line:
+        if destination.line:
             self._stand(event)
         else:
             self._post(event)
@@ -122,13 +122,13 @@ class RelayConsumers:
         counters.events_over += 1
         self._relayed.pop(event.number, None)
         if event.in_line:  # its connection was cancelled
-            event.room.line.remove(event)
+            event.destination.line.remove(event)
 
     def _post(self, event: Relayed) -> None:
         self._relayed[event.number] = event
         mark = (self._notes, event.number, self.layer.now() + self.event_timeout)
         try:
-            pending = self.layer.post(event.room.channel, marked(event.content, mark))
+            pending = self.layer.post(event.destination.channel, marked(event.content, mark))
         except Exception as error:  # it is the event's, whoever has made it leave the line
             self._posted(event, error)
         else:
@@ -144,49 +144,52 @@ class RelayConsumers:
         if isinstance(error, ChannelFull):
             self._found_full(event, error)
             return
-        room = event.room
-        if isinstance(error, ChannelLayerUnavailable):
+        destination = event.destination
+        now = self._loop.time()
+        if error is None:
+            destination.sent_at = now
+        elif isinstance(error, ChannelLayerUnavailable):
             # If it was lost, that is logged when it is known.
-            logger.info("Whether an event on %s was sent is not known: %s", room.channel, error)
-        elif error is not None:
+            logger.info("Whether an event on %s was sent is not known: %s", destination.channel, error)
+        else:
             if not event.outcome.done():
                 event.outcome.set_exception(error)
             return
-        event.heard = room.sent_at = now = self._loop.time()
-        event.until = now + self.event_timeout  # see _end_late: a timer for each would cost more
+        event.heard = now
+        event.until = now + self.event_timeout  # see ``Unsettled``: a timer for each would cost more
         if event.looks:
-            self._loop.call_soon(self._admit, room, True)
+            self._loop.call_soon(self._admit, destination, True)
 
     # Where a channel is full
 
     def _found_full(self, event: Relayed, full: ChannelFull) -> None:
-        room = event.room
+        destination = event.destination
         if self._relayed.pop(event.number, None) is None or event.outcome.done():
             return  # it is over, or about to be
-        if self._loop.time() - max(event.came_at, room.sent_at) <= event.patience:
+        if self._loop.time() - max(event.came_at, destination.sent_at) <= event.patience:
             self._stand(event)
             return
         event.outcome.set_exception(full)
         if event.looks:
-            self._loop.call_soon(self._admit, room, True)
+            self._loop.call_soon(self._admit, destination, True)
 
     def _stand(self, event: Relayed) -> None:
         """In line: behind those that came before it, which is in front again if it has tried again in vain."""
-        room = event.room
-        bisect.insort(room.line, event, key=_came)
+        destination = event.destination
+        bisect.insort(destination.line, event, key=_came)
         event.in_line = True
-        if room.timer is None:
-            room.timer = self._loop.call_later(FULL_INTERVAL, self._look, room)
+        if destination.timer is None:
+            destination.timer = self._loop.call_later(FULL_INTERVAL, self._look, destination)
 
-    def _look(self, room: Room) -> None:
+    def _look(self, destination: Destination) -> None:
         """Try whether there is room that no note has told of: a worker was started, or another server's events end."""
-        room.timer = self._loop.call_later(FULL_INTERVAL, self._look, room) if room.line else None
-        self._admit(room, True)
+        destination.timer = self._loop.call_later(FULL_INTERVAL, self._look, destination) if destination.line else None
+        self._admit(destination, True)
 
-    def _admit(self, room: Room, looks: bool) -> None:
+    def _admit(self, destination: Destination, looks: bool) -> None:
         """The first in line tries again; where it ``looks``, the next one after it, until one finds no room."""
-        while room.line:
-            event = room.line.pop(0)
+        while destination.line:
+            event = destination.line.pop(0)
             event.in_line = False
             if not event.outcome.done():  # else its connection has just been cancelled
                 event.looks = looks
@@ -220,17 +223,17 @@ class RelayConsumers:
         if not event.outcome.done():
             event.streams_at = content.get("streams")
             event.outcome.set_result(Outcome.SETTLED)
-        room = event.room
-        room.taken = max(room.taken, number)
-        if room.line:
-            self._admit(room, False)
+        destination = event.destination
+        destination.taken = max(destination.taken, number)
+        if destination.line:
+            self._admit(destination, False)
 
     def _are_running(self, numbers: Iterable[int]) -> None:
         now = self._loop.time()
         for number in numbers:
             event = self._relayed.get(number)
             if event is not None:
-                event.room.taken = max(event.room.taken, number)
+                event.destination.taken = max(event.destination.taken, number)
                 event.heard = now
                 event.suspected = None
 

@@ -1,4 +1,4 @@
-"""Events on their way from a server to workers, and the channels they go to."""
+"""What a server that relays knows of its events on their way to workers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from .encoding import Content
 
 
 class Outcome(enum.Enum):
+    """How an event ended: settled by a worker, lost with one, or given up."""
+
     SETTLED = enum.auto()
     LOST = enum.auto()
     LATE = enum.auto()
 
 
-class Room:
+class Destination:
     """A channel that events go to. Lifetime: that of the relay."""
 
     __slots__ = ("channel", "line", "sent_at", "taken", "timer")
@@ -38,24 +40,30 @@ class Relayed:
         "came",
         "came_at",
         "content",
+        "destination",
         "heard",
         "in_line",
         "looks",
         "number",
         "outcome",
         "patience",
-        "room",
         "streams_at",
         "suspected",
         "until",
     )
 
     def __init__(
-        self, came: int, room: Room, content: Content, outcome: asyncio.Future[Outcome], now: float, patience: float
+        self,
+        came: int,
+        destination: Destination,
+        content: Content,
+        outcome: asyncio.Future[Outcome],
+        now: float,
+        patience: float,
     ) -> None:
         self.came = came
         self.came_at = now
-        self.room = room
+        self.destination = destination
         self.content = content
         self.outcome = outcome
         self.patience = patience

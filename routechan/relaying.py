@@ -39,7 +39,7 @@ class Mark(NamedTuple):
 
 
 def marked(content: Content, mark: tuple[str, int, float]) -> Content:
-    """``content`` as it travels; ``mark`` is a ``Mark``, or a tuple of the same."""
+    """``content`` as it travels; ``mark`` is a ``Mark``, or a plain tuple of the same, of which a server makes many."""
     return {**content, MARK: list(mark)}
 
 

@@ -33,7 +33,7 @@ class Unsettled:
 
     def __init__(self, layer: BaseChannelLayer, events: Mapping[int, Relayed]) -> None:
         self._layer = layer
-        self._relayed = events
+        self._events = events
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ class Unsettled:
         while True:
             await asyncio.sleep(LOOKED_AT_EVERY)
             now = self._loop.time()
-            for event in self._relayed.values():
+            for event in self._events.values():
                 if now > event.until and not event.outcome.done():
                     event.outcome.set_result(Outcome.LATE)
 
@@ -64,17 +64,17 @@ class Unsettled:
 
     async def _look_for_losses(self) -> None:
         now = self._loop.time()
-        silent = [event for event in self._relayed.values() if now - event.heard > SILENCE]
-        for room in {event.room for event in silent}:
-            waiting = (await self._layer.channel_statistics(room.channel))["messages_pending"]
+        silent = [event for event in self._events.values() if now - event.heard > SILENCE]
+        for destination in {event.destination for event in silent}:
+            waiting = (await self._layer.channel_statistics(destination.channel))["messages_pending"]
             now = self._loop.time()
             for event in silent:
-                if event.room is room and now - event.heard > SILENCE and not event.outcome.done():
+                if event.destination is destination and now - event.heard > SILENCE and not event.outcome.done():
                     self._suspect(event, now, waiting)
 
     def _suspect(self, event: Relayed, now: float, waiting: int) -> None:
         # Channels are FIFO: what was sent after it and has been taken tells that it was taken too.
-        if waiting and event.number > event.room.taken:
+        if waiting and event.number > event.destination.taken:
             event.suspected = None
         elif event.suspected is None:
             event.suspected = now
@@ -83,7 +83,7 @@ class Unsettled:
 
 
 def log_unsettled(outcome: Outcome, channel: str, content: Content, event_timeout: float) -> None:
-    """``event_timeout`` is in seconds."""
+    """Log and count it. ``event_timeout`` is in seconds."""
     path = content.get("path")
     extra = about(channel, content)
     if outcome is Outcome.LATE:

@@ -182,7 +182,9 @@ class BaseChannelLayer(_Layer, ABC):
 
         Those of one channel come in their order, a busy channel being no better off. At most ``room`` are taken off
         them until ``subscription.free()`` says that there is room for another: the others stay for other processes.
+        (What was asked for in several places at once may be a little more; it waits, see ``held``.)
         A process-specific name must end at its ``!`` and be of another face's making. What ``take`` raises is logged.
+        Raises ``ChannelLayerUnavailable`` where the layer was closed.
         """
 
     def now(self) -> float:

@@ -31,7 +31,7 @@ from .serializer import MAX_SIZE, Serializer
 from .statistics import Counts
 from .store import Store, channels_of
 from .subscription import StoreSubscription
-from .waiting import LoopWaiter, ThreadWaiter, refuse_on_loop
+from .waiting import LoopWaiter, Stored, ThreadWaiter, refuse_on_loop
 
 #: Seconds a blocking ``receive`` of the sync face waits before it answers ``(None, None)``.
 BLOCKING_WAIT = 1.0
@@ -81,11 +81,11 @@ class InMemoryChannelLayer(BaseChannelLayer):
         waiter = LoopWaiter((self._store.queue_of(channel),), channel)
         if not self._store.take(waiter):
             await self._store.wait(waiter)
-        return self._sync.decode(waiter.received().data)
+        return self._sync.decode(waiter.received())
 
     def subscribe(self, channels: Iterable[str], take: Take, room: int) -> Subscription:
         queues = [self._store.check_shared(names.check_receive_name(name)) for name in channels]
-        return StoreSubscription(self._store, queues, take, room, decode=lambda item: self._sync.decode(item.data))
+        return StoreSubscription(self._store, queues, take, room, decode=self._sync.decode)
 
     async def new_channel(self, prefix: str = "specific") -> str:
         return names.new_channel(prefix, self.process)
@@ -214,5 +214,5 @@ class InMemorySyncLayer(SyncChannelLayer):
         counts = self._store.counts.of(names.queue_name(channel))
         return {**counts, "messages_pending": pending, "messages_max_age": age}
 
-    def decode(self, data: bytes) -> Content:
-        return self._serializer.decode(data)
+    def decode(self, item: Stored) -> Content:
+        return self._serializer.decode(item.data)

@@ -123,15 +123,18 @@ class Store:
             self.counts.add(queue_name, "messages_count", len(channels) - dropped)
 
     def keep(self, arrivals: Iterable[tuple[str, bytes, float]], woken: list[Waiter]) -> None:
-        """Take what was popped elsewhere: to who waits for it, else in its place; the oldest make room for it.
+        """Take what was popped elsewhere: to who waits for it, else in its place.
 
+        Where a channel of this process is full, the oldest make room. Of channels that others read too no more is
+        popped than somebody has waited for, and all of it is kept.
         ``arrivals`` are channel, data and when it expires. Who waited is added to ``woken``, to be told with ``wake``,
         together with others.
         """
         with self._lock:
             for channel, data, expires in arrivals:
                 queue = self.queue_of(channel)
-                while not self._offer(queue, channel, data, expires, woken):
+                bounded = self.is_own(names.queue_name(queue))
+                while not self._offer(queue, channel, data, expires, woken, bounded):
                     self._queues[queue].popleft()
                     self.counts.add(names.queue_name(queue), "dropped_count")
 
@@ -158,7 +161,7 @@ class Store:
             for queue in in_turn(subscriber.queues):
                 stored = self._live(queue)
                 while stored and subscriber.room:
-                    subscriber.give(stored.popleft(), [])
+                    subscriber.give(stored.popleft())
                 if not stored:
                     self._queues.pop(queue, None)
             if subscriber.room:
@@ -184,16 +187,8 @@ class Store:
         woken: list[Waiter] = []
         with self._lock:
             self._forget_waiter(waiter)
-            if put_back and waiter.item is not None:
-                self._put_back(waiter.item, woken)
-                waiter.item = None
-        self.wake(woken)
-
-    def put_back(self, item: Stored) -> None:
-        """What somebody was given and has not taken goes to the next one, or back to its place."""
-        woken: list[Waiter] = []
-        with self._lock:
-            self._put_back(item, woken)
+            for item in waiter.give_back() if put_back else ():
+                self._put_back(item, woken)
         self.wake(woken)
 
     def waiting(self, queue: str) -> int:
@@ -220,7 +215,9 @@ class Store:
             for queue in tuple(self._queues):
                 self._live(queue)
 
-    def _offer(self, queue: str, channel: str, data: bytes, expires: float, woken: list[Waiter]) -> bool:
+    def _offer(
+        self, queue: str, channel: str, data: bytes, expires: float, woken: list[Waiter], bounded: bool = True
+    ) -> bool:
         if expires > self._purge_at:
             self.purge()
         self._number += 1
@@ -228,7 +225,7 @@ class Store:
         if queue in self._waiters and self._give(queue, item, woken):
             return True
         stored = self._live(queue)
-        if len(stored) >= self.rules.of(channel):
+        if bounded and len(stored) >= self.rules.of(channel):
             return False
         stored.append(item)
         self._queues[queue] = stored
@@ -238,12 +235,13 @@ class Store:
         for waiter in tuple(self._waiters.get(queue, ())):
             if waiter.accepts(item.channel):
                 try:
-                    waits = waiter.give(item, woken)
+                    waits = waiter.give(item)
                 except RuntimeError:  # its event loop is closed
                     self._forget_waiter(waiter)
                     continue
                 if not waits:
                     self._forget_waiter(waiter)
+                    woken.append(waiter)
                 elif len(self._waiters[queue]) > 1:  # the next one is somebody else's
                     self._waiters[queue].remove(waiter)
                     self._waiters[queue].append(waiter)
@@ -256,9 +254,8 @@ class Store:
             woken = []
             with self._lock:
                 for waiter in gone:
-                    if waiter.item is not None:
-                        self._put_back(waiter.item, woken)
-                        waiter.item = None
+                    for item in waiter.give_back():
+                        self._put_back(item, woken)
 
     def _put_back(self, item: Stored, woken: list[Waiter]) -> None:
         queue = self.queue_of(item.channel)

@@ -11,7 +11,7 @@ from ..encoding import Content
 from ..exceptions import ChannelLayerUnavailable
 from .base import Take
 from .store import Store
-from .waiting import Stored, Subscriber, Waiter
+from .waiting import Stored, Subscriber
 
 
 def _nothing(what: object) -> None:
@@ -38,7 +38,7 @@ class StoreSubscription(Subscriber):
         demand: Callable[[Sequence[str]], object] = _nothing,
         given_up: Callable[[StoreSubscription], object] = _nothing,
     ) -> None:
-        super().__init__(queues, room)
+        super().__init__(tuple(dict.fromkeys(queues)), room)
         self._store = store
         self._take = take
         self._decode = decode
@@ -55,19 +55,20 @@ class StoreSubscription(Subscriber):
 
     def end(self) -> None:
         self._ended = True
-        self._store.leave(self, put_back=False)
-        for item in self._crossing.clear():
-            self._store.put_back(item)
+        self._store.leave(self, put_back=True)
         self._given_up(self)
 
     def held(self) -> Sequence[Stored]:
         """What was given, and has not reached ``take``. From any thread."""
         return self._crossing.waiting()
 
-    def give(self, item: Stored, woken: list[Waiter]) -> bool:
+    def give(self, item: Stored) -> bool:
         self._crossing.put(item)
         self.room -= 1
         return self.room > 0
+
+    def give_back(self) -> list[Stored]:
+        return self._crossing.clear()
 
     def _ask(self) -> None:
         if self._store.subscribe(self):

@@ -46,11 +46,15 @@ class Waiter:
             raise RuntimeError("woken without a message")
         return self.item
 
-    def give(self, item: Stored, woken: list[Waiter]) -> bool:
-        """Take ``item``; whether it waits for more. It adds itself to ``woken`` if it is to be told with ``wake``."""
+    def give(self, item: Stored) -> bool:
+        """Take ``item``; whether it waits for more, and need not be told with ``wake``."""
         self.item = item
-        woken.append(self)
         return False
+
+    def give_back(self) -> list[Stored]:
+        """What it was given, and nobody has taken yet."""
+        item, self.item = self.item, None
+        return [] if item is None else [item]
 
 
 class LoopWaiter(Waiter):

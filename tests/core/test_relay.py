@@ -465,7 +465,7 @@ async def relaying(**options: Any) -> AsyncIterator[Relaying]:
         await replies.detach()
     assert counters.events_waiting == over
     assert not found.consumers._relayed
-    assert not any(room.line for room in found.consumers._rooms.values())
+    assert not any(room.line for room in found.consumers._destinations.values())
 
 
 async def test_a_note_lets_the_next_one_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -600,7 +600,7 @@ async def test_a_layer_that_answers_later(monkeypatch: pytest.MonkeyPatch, posts
         again[0][2].set_exception(ChannelFull(RECEIVE))
         again[1][2].set_exception(ChannelFull(RECEIVE))
         await asyncio.sleep(0.01)
-        assert [event.content["n"] for event in server.consumers._rooms[RECEIVE].line] == [1, 3, 4, 5, 6]
+        assert [event.content["n"] for event in server.consumers._destinations[RECEIVE].line] == [1, 3, 4, 5, 6]
         for event in events:
             event.cancel()
         await asyncio.wait(events)
@@ -675,7 +675,7 @@ async def test_what_cannot_be_sent(monkeypatch: pytest.MonkeyPatch, posts: _Post
             await asyncio.wait_for(event, DEADLINE)
 
 
-async def test_what_is_said_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_said_of_others(caplog: pytest.LogCaptureFixture) -> None:
     """Notes about events that are over, or of another life of the server, tell nothing."""
     async with relaying() as server:
         [event] = server.send(0)
@@ -686,6 +686,15 @@ async def test_what_is_said_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
         server.settle(0)
         await asyncio.wait_for(event, DEADLINE)
         server.layer.sync.send(mark.notes, settled_note(mark.number, "nobody"))
+        server.layer.sync.send(mark.notes, running_note([mark.number]))
+        assert server.consumers._relayed == {}
+        assert server.consumers._destinations[RECEIVE].taken == mark.number
+        [event] = server.send(1)
+        assert await server.take(1) == [1]
+        assert not event.done()
+        server.settle(1)
+        await asyncio.wait_for(event, DEADLINE)
+    assert logged(caplog) == []
 
 
 def ticking(message: Message) -> Iterator[dict[str, Any]]:

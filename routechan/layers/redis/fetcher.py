@@ -200,5 +200,9 @@ class Fetcher:
                 arrivals.append(Arrival(envelope.name, envelope.body, envelope.expires))
             else:
                 self.keep(arrivals)
-                arrivals = self._pipe.call(partial(self._operations.open, queue, data))
+                try:
+                    arrivals = self._pipe.call(partial(self._operations.open, queue, data))
+                except ChannelLayerUnavailable as error:
+                    arrivals = []
+                    logger.error("A message of %s is lost, whose members are not known: %s", queue, error)
         self.keep(arrivals)

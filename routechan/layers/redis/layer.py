@@ -195,9 +195,10 @@ class RedisChannelLayer(BaseChannelLayer):
             if not engine.store.take(waiter):
                 engine.store.leave(waiter, put_back=False)
                 return found
-            content = engine.decode(waiter.received())
-            if content is not None and waiter.item is not None:
-                found.append((waiter.item.channel, content))
+            item = waiter.received()
+            content = engine.decode(item)
+            if content is not None:
+                found.append((item.channel, content))
 
     async def new_channel(self, prefix: str = "specific") -> str:
         engine = self._engine
@@ -327,9 +328,10 @@ class RedisSyncLayer(SyncChannelLayer):
                     if block:
                         engine.fetcher.no_demand(queues)
                     return None, None
-            content = engine.decode(waiter.received())
-            if content is not None and waiter.item is not None:
-                return waiter.item.channel, content
+            item = waiter.received()
+            content = engine.decode(item)
+            if content is not None:
+                return item.channel, content
 
     def group_add(self, group: str, channel: str) -> None:
         engine = self.layer.engine

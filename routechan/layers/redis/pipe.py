@@ -190,7 +190,7 @@ class Pipe:
         self._closed = True
         self._exchange.close()
 
-    def _put(self, entry: Entry) -> Entry:
+    def _put(self, entry: Entry) -> None:
         if self._closed:
             raise self._refused(entry, "this channel layer was closed; nothing was sent")
         if len(self._entries) >= WAITING:
@@ -199,7 +199,6 @@ class Pipe:
                 entry, f"{WAITING} operations already wait for Redis; nothing was sent. Last trouble: {trouble}"
             )
         self._entries.append(entry)
-        return entry
 
     def _refused(self, entry: Entry, reason: str) -> ChannelLayerUnavailable:
         error = ChannelLayerUnavailable(reason)
@@ -219,12 +218,14 @@ class Pipe:
 
     def _serve(self) -> None:
         """The thread that works for event loops, and retries for all."""
+        waiting = False  # known under the lock: without it an entry in the hands of another thread would be overlooked
         while not self._closed:
             with suppress(Empty):
-                self._signal.get(timeout=self._exchange.pause() if self._entries else None)
+                self._signal.get(timeout=self._exchange.pause() if waiting else None)
             self._signalled = False
             with self._lock:
                 self._run()
+                waiting = bool(self._entries)
 
     # Running; all of this under the lock
 

@@ -172,7 +172,11 @@ class Reader:
             return None
         messages: list[bytes] = reply[1] if connection.newer else [reply[1]]
         if not connection.newer and count > 1:
-            messages += self._ask(connection, ("LPOP", key, count - 1)) or ()
+            try:
+                messages += self._ask(connection, ("LPOP", key, count - 1)) or ()
+            except (*FAULTS, *NOT_HERE):  # the first has come all the same
+                self._connection = None
+                connection.close()
         return queues[keys.index(key) - 1], messages
 
     def _ask(self, connection: Connection, command: tuple[Any, ...]) -> Any:
