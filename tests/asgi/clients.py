@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -75,14 +74,6 @@ class Lifespan(Connection):
         event = await self.event()
         assert event == {"type": "lifespan.shutdown.complete"}, event
         await asyncio.wait_for(self.task, PATIENCE)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until ``condition()`` holds."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, "it did not come true"
-        await asyncio.sleep(0.001)
 
 
 async def ticks(count: int = 20) -> None:

@@ -13,9 +13,10 @@ import pytest
 
 from routechan import Channel, Group, Message, route
 from routechan.layers import SyncChannelLayer, channel_layers
+from tests.waiting import until
 
 from ..harness import Connection, get
-from .clients import logged, until
+from .clients import logged
 from .conftest import Serve
 
 HTTP = ("http.request", "http.disconnect")

@@ -15,9 +15,10 @@ from routechan.asgi import Application
 from routechan.encoding import Content
 from routechan.handover import Events, Outlet, Replies
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer
+from tests.waiting import until
 
 from ..harness import Connection
-from .clients import Lifespan, logged, ticks, until
+from .clients import Lifespan, logged, ticks
 
 COMPLETE = [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]
 

@@ -14,9 +14,10 @@ from routechan import Message, route
 from routechan.asgi import server as server_module
 from routechan.asgi import websocket as websocket_module
 from routechan.layers import SyncChannelLayer
+from tests.waiting import until
 
 from ..harness import Connection
-from .clients import Client, Lifespan, logged, until
+from .clients import Client, Lifespan, logged
 from .conftest import Serve
 
 RESTART = {"type": "websocket.close", "code": 1012}

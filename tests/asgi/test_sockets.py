@@ -13,8 +13,9 @@ from routechan.asgi.sockets import ReplyChannels, Socket
 from routechan.asgi.translation import socket_reply
 from routechan.exceptions import InvalidContent
 from routechan.layers import InMemoryChannelLayer
+from tests.waiting import until
 
-from .clients import logged, ticks, until
+from .clients import logged, ticks
 
 ACCEPT = {"type": "websocket.accept"}
 DENY = {"type": "websocket.close", "code": 1000}

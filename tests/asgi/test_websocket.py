@@ -13,8 +13,9 @@ import pytest
 
 from routechan import Channel, DenyConnection, Group, Message, WebsocketCloseException, route
 from routechan.layers import SyncChannelLayer
+from tests.waiting import until
 
-from .clients import Client, logged, ticks, until
+from .clients import Client, logged, ticks
 from .conftest import Serve
 
 EVENTS = ("websocket.connect", "websocket.receive", "websocket.disconnect")

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from routechan.asgi.writer import Writer
+from tests.waiting import until
 
-from .clients import ticks, until
+from .clients import ticks
 
 
 class Server:

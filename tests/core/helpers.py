@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -113,18 +111,3 @@ def drain(layer: Any, *channels: str) -> list[dict[str, Any]]:
         if channel is None:
             return contents
         contents.append(content)
-
-
-def wait_until(condition: Callable[[], Any], what: str = "the condition") -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come true in {DEADLINE} s"
-        time.sleep(0.002)
-
-
-async def until(condition: Callable[[], Any], what: str = "the condition") -> None:
-    """``wait_until`` on an event loop."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come true in {DEADLINE} s"
-        await asyncio.sleep(0.002)

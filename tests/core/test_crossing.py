@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from routechan.crossing import Crossing
-
-from .helpers import until
+from tests.waiting import until
 
 
 @pytest.fixture

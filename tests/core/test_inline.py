@@ -22,8 +22,9 @@ from routechan.inline import InlineConsumers
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer
 from routechan.line import Line
 from routechan.routing import Router
+from tests.waiting import until, wait_until
 
-from .helpers import DEADLINE, drain, until, wait_until
+from .helpers import DEADLINE, drain
 
 RECEIVE = "websocket.receive"
 

@@ -25,10 +25,11 @@ from routechan.relaying import MARK, Mark, mark_of, marked, running_note, settle
 from routechan.routing import Router, default_routes
 from routechan.worker import Worker
 from routechan.worker.process import WorkerProcess
+from tests.waiting import until
 
 from ..asgi.clients import Client, Lifespan, logged
 from ..harness import get
-from .helpers import DEADLINE, until
+from .helpers import DEADLINE
 
 
 class Routed:

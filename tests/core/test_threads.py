@@ -13,8 +13,9 @@ import pytest
 
 from routechan import threads as threads_module
 from routechan.threads import Threads
+from tests.waiting import until
 
-from .helpers import DEADLINE, until
+from .helpers import DEADLINE
 
 others: WeakSet[threading.Thread] = WeakSet()
 variable: ContextVar[str] = ContextVar("variable", default="nothing")

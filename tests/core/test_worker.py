@@ -23,8 +23,9 @@ from routechan.layers import memory as memory_module
 from routechan.routing import Router
 from routechan.worker import Worker, WorkerGroup
 from routechan.worker import worker as worker_module
+from tests.waiting import wait_until
 
-from .helpers import DEADLINE, ForeignLayer, drain, wait_until
+from .helpers import DEADLINE, ForeignLayer, drain
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,9 @@ from routechan.asgi import Application, ServerOptions
 from routechan.exceptions import ChannelFull
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer, channel_layers
 from routechan_django.handler import AsgiHandler, ViewConsumer
-from tests.asgi.clients import Lifespan, until
+from tests.asgi.clients import Lifespan
 from tests.harness import Connection, get
+from tests.waiting import until
 
 from .handler_urls import events
 

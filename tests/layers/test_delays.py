@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
 from routechan.layers.delays import Delays
+from tests.waiting import wait_until
 
 SOON = 5.0
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < deadline, f"it never was so that {what}"
-        time.sleep(0.001)
 
 
 def threads(delays: Delays) -> list[threading.Thread]:
@@ -37,7 +30,7 @@ def test_calls_are_made_in_the_order_of_their_times(delays: Delays) -> None:
         delays.call_later(seconds, lambda number=number: seen.append(number))
     for number in (2, 3):
         delays.call_later(0.15, lambda number=number: seen.append(number))
-    until(lambda: len(seen) == 5, "all were made")
+    wait_until(lambda: len(seen) == 5, "all were made")
     assert seen == [0, 1, 2, 3, 4]
 
 
@@ -46,7 +39,7 @@ def test_a_call_is_not_made_before_its_time(delays: Delays) -> None:
     made: list[tuple[float, str]] = []
     began = time.monotonic()
     delays.call_later(0.1, lambda: made.append((time.monotonic(), threading.current_thread().name)))
-    until(lambda: made, "it was made")
+    wait_until(lambda: made, "it was made")
     assert made[0][0] - began >= 0.1
     assert made[0][1] == "routechan-delays"
 
@@ -58,7 +51,7 @@ def test_one_thread_serves_all_and_ends_with_the_last(delays: Delays) -> None:
         for _ in range(20):
             delays.call_later(0.05, lambda: seen.append(1))
         assert len(threads(delays)) == 1
-        until(lambda: not threads(delays), "the thread ended")
+        wait_until(lambda: not threads(delays), "the thread ended")
     assert len(seen) == 40
 
 
@@ -71,7 +64,7 @@ def test_a_call_that_fails_costs_nobody_else(delays: Delays, caplog: pytest.LogC
 
     delays.call_later(0.01, fail)
     delays.call_later(0.02, lambda: seen.append(1))
-    until(lambda: seen, "the second was made")
+    wait_until(lambda: seen, "the second was made")
     assert "its own trouble" in caplog.text
 
 
@@ -85,7 +78,7 @@ def test_a_call_may_put_in_another(delays: Delays) -> None:
             delays.call_later(0.01, again)
 
     delays.call_later(0.0, again)
-    until(lambda: len(seen) == 3, "it was made three times")
+    wait_until(lambda: len(seen) == 3, "it was made three times")
 
 
 def test_cleared_calls_are_not_made(delays: Delays) -> None:
@@ -94,9 +87,9 @@ def test_cleared_calls_are_not_made(delays: Delays) -> None:
     delays.call_later(600, lambda: seen.append(1))
     assert len(threads(delays)) == 1
     delays.clear()
-    until(lambda: not threads(delays), "the thread ended")
+    wait_until(lambda: not threads(delays), "the thread ended")
     delays.call_later(0.01, lambda: seen.append(2))
-    until(lambda: seen, "the next one was made")
+    wait_until(lambda: seen, "the next one was made")
     assert seen == [2]
 
 
@@ -106,8 +99,8 @@ def test_a_call_in_the_far_future_holds_up_no_other(delays: Delays, far: float) 
     seen: list[int] = []
     delays.call_later(far, lambda: seen.append(1))
     delays.call_later(0.01, lambda: seen.append(2))
-    until(lambda: seen, "the near one was made")
+    wait_until(lambda: seen, "the near one was made")
     delays.clear()
     delays.call_later(0.01, lambda: seen.append(3))
-    until(lambda: 3 in seen, "later ones are made")
+    wait_until(lambda: 3 in seen, "later ones are made")
     assert seen == [2, 3]

@@ -16,8 +16,9 @@ from routechan.dispatch import Dispatcher
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer
 from routechan.observe.counters import BOUNDS, ConsumerFigures, counters, figures_of
 from routechan.routing import Router
+from tests.waiting import until
 
-from ..asgi.clients import Client, until
+from ..asgi.clients import Client
 from .helpers import accept, counted, echo, fail, inline, relaying, working
 
 

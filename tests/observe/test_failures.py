@@ -15,8 +15,9 @@ import routechan
 from routechan import Channel, Message, route
 from routechan.layers import InMemoryChannelLayer
 from routechan.observe.failures import about, about_message
+from tests.waiting import until
 
-from ..asgi.clients import Client, until
+from ..asgi.clients import Client
 from .helpers import accept, fail, inline, relaying, working
 
 LOGGING = ("logger.warning", "logger.error", "logger.exception", "logger.critical")

@@ -22,8 +22,9 @@ from routechan.observe import top
 from routechan.observe.counters import BOUNDS
 from routechan.observe.reports import GROUP, Presence, Question
 from routechan.observe.snapshots import Snapshot, channel_rows, consumer_rows, percentile, process_rows
+from tests.waiting import until
 
-from ..asgi.clients import Client, until
+from ..asgi.clients import Client
 from ..redis_servers import SingleServer, shared
 from ..workers.fleet import Fleet
 from .helpers import echo, inline

@@ -18,8 +18,9 @@ from routechan.channel import _Sending
 from routechan.layers import InMemoryChannelLayer, RedisChannelLayer, SyncChannelLayer
 from routechan.observe import tracing
 from routechan.testing import Client as ConsumerClient
+from tests.waiting import until
 
-from ..asgi.clients import Client, until
+from ..asgi.clients import Client
 from ..redis_servers import SingleServer, shared
 from .helpers import accept, echo, fail, inline, relaying, working
 

@@ -27,8 +27,8 @@ from routechan.layers import RedisChannelLayer
 from routechan.relay import EVENT_TIMEOUT
 from routechan.routing import Router
 from routechan.worker.process import WorkerProcess
+from tests.waiting import until as asgi_until
 
-from ..asgi.clients import until as asgi_until
 from ..processes import ROOT, ServerProcess, free_port
 from ..redis_servers import SingleServer, shared
 

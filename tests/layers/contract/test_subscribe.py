@@ -14,15 +14,9 @@ import pytest
 from routechan.exceptions import InvalidName
 from routechan.layers import BaseChannelLayer
 from routechan.layers.base import Subscription
+from tests.waiting import until
 
 from ..reading import SOON
-
-
-async def until(condition: Callable[[], object]) -> None:
-    ends = asyncio.get_running_loop().time() + SOON
-    while not condition():
-        assert asyncio.get_running_loop().time() < ends, "it did not come"
-        await asyncio.sleep(0.002)
 
 
 class Taker:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,14 +11,6 @@ from routechan.layers.redis.topology import Node, Topology
 
 #: Seconds after which a wait that should end at once has failed.
 SOON = 5.0
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until ``condition()`` holds."""
-    deadline = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < deadline, f"it never was so that {what}"
-        time.sleep(0.001)
 
 
 class FakeNode(Node):

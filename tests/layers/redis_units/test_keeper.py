@@ -14,8 +14,9 @@ from routechan.exceptions import ChannelLayerUnavailable
 from routechan.layers.redis import keeper as keeper_module
 from routechan.layers.redis.envelope import MESSAGE, Envelope
 from routechan.layers.redis.keeper import LOOK, Keeper
+from tests.waiting import wait_until
 
-from .fakes import SOON, until
+from .fakes import SOON
 
 LEASE = 15.0
 GROUP_EXPIRY = 300.0
@@ -294,7 +295,7 @@ def test_its_thread_survives_a_round_that_failed(error: Exception, caplog: pytes
     keeper = running(pipe)
     keeper.keep_lease()
     keeper.keep_lease()
-    until(lambda: pipe.calls > 3, "it went on")
+    wait_until(lambda: pipe.calls > 3, "it went on")
     thread = keeper._thread
     assert thread is not None
     assert keeper.close() is True

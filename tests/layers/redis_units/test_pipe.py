@@ -17,8 +17,9 @@ from routechan.layers.redis import pipe as pipe_module
 from routechan.layers.redis.operations import Operation, Operations, Sending, Step
 from routechan.layers.redis.pipe import Pipe
 from routechan.layers.redis.retry import Retry
+from tests.waiting import wait_until
 
-from .fakes import SOON, FakeConnection, FakeNode, FakeTopology, Gate, numbers, until
+from .fakes import SOON, FakeConnection, FakeNode, FakeTopology, Gate, numbers
 
 LOST = RedisConnectionError("it is gone")
 
@@ -116,10 +117,10 @@ def test_entries_leave_in_the_order_they_came(bench: Bench, held: Gate) -> None:
         bench.pipe.start(partial(op, number), lambda result, error, number=number: done.append(number))
     thread = threading.Thread(target=bench.call, args=(4,))
     thread.start()
-    until(lambda: len(bench.pipe._entries) == 5, "all five wait")
+    wait_until(lambda: len(bench.pipe._entries) == 5, "all five wait")
     held.open()
     thread.join(SOON)
-    until(lambda: len(done) == 4, "the callbacks were called")
+    wait_until(lambda: len(done) == 4, "the callbacks were called")
     assert numbers(bench.node.commands) == ["first", 0, 1, 2, 3, 4]
     assert len(bench.node.writes) == 2
     assert done == [0, 1, 2, 3]
@@ -162,10 +163,10 @@ def test_sends_that_left_together_are_lost_together(bench: Bench, held: Gate) ->
     told: list[tuple[int, BaseException | None]] = []
     for number in range(3):
         bench.pipe.start(send("a", b"%d" % number), lambda result, error, number=number: told.append((number, error)))
-    until(lambda: len(bench.pipe._entries) == 3, "all wait")
+    wait_until(lambda: len(bench.pipe._entries) == 3, "all wait")
     bench.node.answer = lambda command: LOST if command[0] == "RPUSH" else 1
     held.open()
-    until(lambda: len(told) == 3, "all were told")
+    wait_until(lambda: len(told) == 3, "all were told")
     assert [number for number, _ in told] == [0, 1, 2]
     assert all(isinstance(error, ChannelLayerUnavailable) for _, error in told)
     assert bench.node.commands.count(("RPUSH", "a", b"0", b"1", b"2")) == 1
@@ -177,10 +178,10 @@ def test_sends_that_did_not_leave_come_again_in_order(bench: Bench) -> None:
     bench.node.refused = LOST
     for number in range(2):
         bench.pipe.start(send("a", b"%d" % number))
-    until(lambda: bench.node.connects, "the lost server was tried")
+    wait_until(lambda: bench.node.connects, "the lost server was tried")
     bench.pipe.start(send("a", b"2"))
     bench.node.refused = None
-    until(lambda: len(bench.node.commands) > 0, "they were sent")
+    wait_until(lambda: len(bench.node.commands) > 0, "they were sent")
     assert bench.node.commands == [("RPUSH", "a", b"0", b"1", b"2")]
 
 
@@ -189,7 +190,7 @@ def test_steps_of_several_operations_leave_together(bench: Bench, held: Gate) ->
     for number in range(3):
         bench.pipe.start(partial(op, number, steps=2))
     held.open()
-    until(lambda: len(bench.node.writes) == 3, "both steps were written")
+    wait_until(lambda: len(bench.node.writes) == 3, "both steps were written")
     assert bench.node.writes[1:] == [[("STEP0", n) for n in range(3)], [("STEP1", n) for n in range(3)]]
 
 
@@ -199,7 +200,7 @@ def test_no_more_than_so_many_leave_together(bench: Bench, held: Gate, monkeypat
     for number in range(25):
         bench.pipe.start(partial(op, number))
     held.open()
-    until(lambda: len(bench.node.commands) == 26, "all were written")
+    wait_until(lambda: len(bench.node.commands) == 26, "all were written")
     assert [len(write) for write in bench.node.writes] == [1, 10, 10, 5]
 
 
@@ -208,11 +209,11 @@ def test_what_a_prelude_reads_is_read_ahead(bench: Bench, held: Gate) -> None:
     bench.pipe.start(partial(op, "send"))
     thread = threading.Thread(target=lambda: bench.pipe.call(partial(op, "group", steps=2), prelude=True))
     thread.start()
-    until(lambda: len(bench.pipe._entries) == 2, "both wait")
+    wait_until(lambda: len(bench.pipe._entries) == 2, "both wait")
     bench.pipe.start(partial(op, "after"))
     held.open()
     thread.join(SOON)
-    until(lambda: len(bench.node.commands) == 5, "all were written")
+    wait_until(lambda: len(bench.node.commands) == 5, "all were written")
     assert bench.node.writes[1:] == [
         [("STEP0", "group")],
         [("STEP0", "send"), ("STEP1", "group"), ("STEP0", "after")],
@@ -224,7 +225,7 @@ def test_no_prelude_passes_a_change_of_members(bench: Bench, held: Gate) -> None
     bench.pipe.start(partial(op, "join"), joins=True)
     thread = threading.Thread(target=lambda: bench.pipe.call(partial(op, "group", steps=2), prelude=True))
     thread.start()
-    until(lambda: len(bench.pipe._entries) == 2, "both wait")
+    wait_until(lambda: len(bench.pipe._entries) == 2, "both wait")
     held.open()
     thread.join(SOON)
     assert bench.node.writes[1:] == [[("STEP0", "join")], [("STEP0", "group")], [("STEP1", "group")]]
@@ -239,7 +240,7 @@ def test_each_server_is_written_to_once(bench: Bench, held: Gate) -> None:
     for number, home in enumerate(("h", "far", "h", "far")):
         bench.pipe.start(partial(op, number, home=home), lambda result, error: results.append(result))
     held.open()
-    until(lambda: len(results) == 4, "all are done")
+    wait_until(lambda: len(results) == 4, "all are done")
     assert numbers(bench.node.writes[1]) == [0, 2]
     assert numbers(other.writes[0]) == [1, 3]
     assert results == [[1], [2], [1], [2]]
@@ -256,7 +257,7 @@ def test_it_is_told_after_the_callbacks(bench: Bench) -> None:
     """those who got a message are woken all at once."""
     seen: list[int] = []
     bench.pipe.start(partial(op, 1), lambda result, error: seen.append(bench.told))
-    until(lambda: seen and bench.told > seen[0], "it was told")
+    wait_until(lambda: seen and bench.told > seen[0], "it was told")
 
 
 # When a server is lost
@@ -302,7 +303,7 @@ def test_what_was_certainly_not_sent_is_sent_later(bench: Bench) -> None:
     thread_result: list[Any] = []
     thread = threading.Thread(target=lambda: thread_result.append(bench.call(1, repeatable=False)))
     thread.start()
-    until(lambda: bench.node.connects >= 2, "it was tried again")
+    wait_until(lambda: bench.node.connects >= 2, "it was tried again")
     bench.node.refused = None
     thread.join(SOON)
     assert thread_result == [[1]]
@@ -329,7 +330,7 @@ def test_those_read_before_the_loss_are_done(bench: Bench, held: Gate) -> None:
         bench.pipe.start(partial(op, number, repeatable=repeatable), partial(keep, number))
     lose_once(bench, 1)
     held.open()
-    until(lambda: len(outcomes) == 3, "all have an outcome")
+    wait_until(lambda: len(outcomes) == 3, "all have an outcome")
     assert (outcomes[0], outcomes[2]) == ([1], [1])
     assert isinstance(outcomes[1], ChannelLayerUnavailable)
     assert numbers(bench.node.commands) == ["first", 0, 1, 2, 2]
@@ -341,7 +342,7 @@ def test_those_tried_again_keep_their_order(bench: Bench, held: Gate) -> None:
         bench.pipe.start(partial(op, number))
     lose_once(bench, 1, lambda: bench.pipe.start(partial(op, 3)))
     held.open()
-    until(lambda: bench.node.commands and numbers(bench.node.commands)[-1] == 3, "the last was written")
+    wait_until(lambda: bench.node.commands and numbers(bench.node.commands)[-1] == 3, "the last was written")
     assert numbers(bench.node.commands) == ["first", 0, 1, 2, 1, 2, 3]
 
 
@@ -352,11 +353,11 @@ def test_a_lost_server_does_not_hold_up_another(bench: Bench) -> None:
     bench.topology.homes["far"] = far
     outcomes: list[Any] = []
     bench.pipe.start(partial(op, "far", home="far"), lambda result, error: outcomes.append(result))
-    until(lambda: far.connects, "the lost server was tried")
+    wait_until(lambda: far.connects, "the lost server was tried")
     assert bench.call("near") == [1]
     assert outcomes == []
     far.refused = None
-    until(lambda: outcomes == [[1]], "it came back")
+    wait_until(lambda: outcomes == [[1]], "it came back")
 
 
 def test_patience_ends(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,7 +409,7 @@ def test_what_the_server_refuses_is_the_callers_trouble_only(bench: Bench, held:
     for number in range(3):
         bench.pipe.start(partial(op, number), lambda result, error: outcomes.append(error or result))
     held.open()
-    until(lambda: len(outcomes) == 3, "all have an outcome")
+    wait_until(lambda: len(outcomes) == 3, "all have an outcome")
     assert outcomes[::2] == [[1], [1]]
     with pytest.raises(ChannelLayerUnavailable, match="Redis refused a command: OOM"):
         raise outcomes[1]
@@ -462,7 +463,7 @@ def test_a_callback_that_fails_costs_nobody_else(bench: Bench, held: Gate, caplo
     bench.pipe.start(partial(op, 0), fail)
     bench.pipe.start(partial(op, 1), lambda result, error: seen.append(result))
     held.open()
-    until(lambda: seen, "the second was called")
+    wait_until(lambda: seen, "the second was called")
     assert bench.call(2) == [1]
     assert "Handling a reply of Redis failed" in caplog.text
 
@@ -476,7 +477,7 @@ def test_a_closed_loop_takes_nothing_with_it(bench: Bench, held: Gate) -> None:
     asyncio.run(post())
     held.open()
     assert bench.call("stays") == [1]
-    until(lambda: numbers(bench.node.commands) == ["first", "gone", "stays"], "all were written")
+    wait_until(lambda: numbers(bench.node.commands) == ["first", "gone", "stays"], "all were written")
     assert bench.call("next") == [1]
     assert bench.node.connects == 1
 
@@ -510,7 +511,7 @@ def test_a_mistake_of_ours_leaves_no_caller_waiting(bench: Bench, held: Gate) ->
     mistake = RuntimeError("a mistake of ours")
     bench.node.answer = lambda command: 1 if command[-1] == "first" else mistake
     held.open()
-    until(lambda: len(outcomes) == 2, "both have an outcome")
+    wait_until(lambda: len(outcomes) == 2, "both have an outcome")
     assert all(isinstance(error, ChannelLayerUnavailable) for error in outcomes)
     bench.node.answer = lambda command: 1
     assert bench.call(2) == [1]
@@ -565,7 +566,7 @@ async def test_what_still_waits_at_the_end_fails(bench: Bench) -> None:
     thread = threading.Thread(target=call)
     thread.start()
     future = bench.post(2)
-    until(lambda: bench.node.connects, "it was tried")
+    wait_until(lambda: bench.node.connects, "it was tried")
     await asyncio.to_thread(bench.pipe.close)
     with pytest.raises(ChannelLayerUnavailable, match="this channel layer was closed; nothing was sent"):
         await asyncio.wait_for(future, SOON)
@@ -585,7 +586,7 @@ def test_after_the_end_nothing_is_taken(bench: Bench) -> None:
 def test_the_thread_ends_with_it(bench: Bench) -> None:
     """``close``: also one that has nothing to do."""
     bench.pipe.start(partial(op, 1))
-    until(lambda: bench.node.commands, "it was written")
+    wait_until(lambda: bench.node.commands, "it was written")
     thread = bench.pipe._thread
     assert thread is not None
     bench.pipe.close()

@@ -13,8 +13,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError, ResponseError
 
 from routechan.layers.redis.reader import BLOCK, Reader
+from tests.waiting import wait_until
 
-from .fakes import SOON, FakeConnection, FakeNode, FakeTopology, until
+from .fakes import SOON, FakeConnection, FakeNode, FakeTopology
 
 BELL = "key:bell"
 
@@ -73,7 +74,7 @@ class Bench:
 
     def asks_for(self, *queues: str) -> None:
         """Wait until the reader waits for these queues."""
-        until(
+        wait_until(
             lambda: self.node.commands and {*self.node.commands[-1]} >= {f"key:{queue}" for queue in queues},
             f"it waits for {queues}, not {self.node.commands[-1:]}",
         )
@@ -107,7 +108,7 @@ def test_what_comes_is_handed_on(bench: Bench) -> None:
     bench.reader.want("a")
     bench.replies.put([b"key:a", [b"1"]])
     bench.replies.put([b"key:a", [b"2"]])
-    until(lambda: len(bench.came) == 2, "both came")
+    wait_until(lambda: len(bench.came) == 2, "both came")
     assert bench.came == [("a", [b"1"]), ("a", [b"2"])]
 
 
@@ -116,7 +117,7 @@ def test_an_older_server_is_asked_in_another_way(bench: Bench) -> None:
     bench.older()
     bench.reader.want("a")
     bench.replies.put([b"key:a", b"1"])
-    until(lambda: bench.came, "it came")
+    wait_until(lambda: bench.came, "it came")
     assert bench.came == [("a", [b"1"])]
     assert bench.node.commands[0][:3] == ("BLPOP", BELL, "key:a")
 
@@ -128,7 +129,7 @@ def test_a_mailbox_is_emptied_in_batches_on_an_older_server_too() -> None:
     bench.reader.want("a")
     bench.replies.put([b"key:a", b"1"])
     bench.replies.put([b"2", b"3"])
-    until(lambda: bench.came, "they came")
+    wait_until(lambda: bench.came, "they came")
     assert bench.came == [("a", [b"1", b"2", b"3"])]
     assert bench.node.commands[1] == ("LPOP", "key:a", 499)
     bench.ended.set()
@@ -155,7 +156,7 @@ def test_nobody_waits_any_longer(bench: Bench) -> None:
     bench.asks_for("a", "b")
     bench.unwanted.add("a")
     bench.reader.given_up("a")
-    until(lambda: "key:a" not in bench.node.commands[-1], "it waits for one queue only")
+    wait_until(lambda: "key:a" not in bench.node.commands[-1], "it waits for one queue only")
     assert not bench.reader.waits_for("a")
     assert bench.reader.waits_for("b")
     bench.unwanted.clear()
@@ -179,11 +180,11 @@ def test_with_nothing_to_wait_for_it_rests(bench: Bench) -> None:
     bench.asks_for("a")
     bench.unwanted.add("a")
     bench.reader.given_up("a")
-    until(lambda: not bench.reader.waits_for("a"), "it let go of it")
+    wait_until(lambda: not bench.reader.waits_for("a"), "it let go of it")
     asked = len(bench.node.commands)
     bench.unwanted.clear()
     bench.reader.want("a")
-    until(lambda: len(bench.node.commands) > asked, "it waits again")
+    wait_until(lambda: len(bench.node.commands) > asked, "it waits again")
     assert len(bench.node.commands) == asked + 1
     assert bench.node.connects == 1
 
@@ -196,7 +197,7 @@ def test_no_queue_starves_another(bench: Bench) -> None:
     first = len(bench.node.commands) - 1
     for _ in range(3):
         bench.replies.put(None)
-    until(lambda: len(bench.node.commands) >= first + 4, "it asked three times more")
+    wait_until(lambda: len(bench.node.commands) >= first + 4, "it asked three times more")
     assert {command[4] for command in bench.node.commands[first : first + 3]} == {"key:a", "key:b", "key:c"}
 
 
@@ -207,7 +208,7 @@ def test_it_goes_on_after_trouble(bench: Bench, error: Exception, caplog: pytest
     bench.reader.want("a")
     bench.replies.put(error)
     bench.replies.put([b"key:a", [b"1"]])
-    until(lambda: bench.came, "it came after all")
+    wait_until(lambda: bench.came, "it came after all")
     assert bench.node.connects == len(bench.connected) == 2
     assert bench.node.connections[0].closed
     assert [type(moved) for moved in bench.topology.moved] == [MovedError] * isinstance(error, MovedError)
@@ -218,10 +219,10 @@ def test_a_server_that_is_away_is_tried_until_it_is_back(bench: Bench, caplog: p
     caplog.set_level(logging.INFO, "routechan")
     bench.node.refused = RedisConnectionError("away")
     bench.reader.want("a")
-    until(lambda: bench.node.connects >= 3, "it tried again")
+    wait_until(lambda: bench.node.connects >= 3, "it tried again")
     bench.node.refused = None
     bench.replies.put([b"key:a", [b"1"]])
-    until(lambda: bench.came, "it came after all")
+    wait_until(lambda: bench.came, "it came after all")
     assert [record.message for record in caplog.records if "away" in record.message] == [
         "Waiting for messages was interrupted, and goes on: away"
     ]
@@ -232,7 +233,7 @@ def test_one_message_that_cannot_be_handled_costs_only_itself(bench: Bench, capl
     bench.reader.want("a")
     bench.replies.put([b"key:a", [b"bad"]])
     bench.replies.put([b"key:a", [b"good"]])
-    until(lambda: len(bench.came) == 2, "the second came")
+    wait_until(lambda: len(bench.came) == 2, "the second came")
     assert "Handling messages of a failed" in caplog.text
     assert bench.node.connects == 1
 
