@@ -29,7 +29,7 @@ class Crossing(Generic[Item]):
         self._loop = loop
         self._take = take
         self._context = copy_context()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may put something in the midst of a put
         self._items: deque[Item] = deque()
         self._woken = False
 
