@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from routechan.exceptions import ChannelFull
 from routechan.layers.base import CapacityRules
@@ -35,7 +37,7 @@ class StoppedClock(RedisClock):
 class Bench:
     """Operations of one process, whose replies the test makes up. Lifetime: test."""
 
-    def __init__(self, capacity: int = 3) -> None:
+    def __init__(self, capacity: int = 3, capacities: dict[str, int] | None = None) -> None:
         self.keys = Keys("rc")
         self.counts = Counts()
         self.clock = StoppedClock()
@@ -44,7 +46,7 @@ class Bench:
             process=ME,
             expiry=EXPIRY,
             group_expiry=GROUP_EXPIRY,
-            rules=CapacityRules(capacity, {"small*": 1}),
+            rules=CapacityRules(capacity, {"small*": 1} if capacities is None else capacities),
             clock=self.clock,
             counts=self.counts,
             is_own=lambda queue: queue.endswith(f".{ME}!"),
@@ -215,6 +217,49 @@ def test_of_several_sends_a_reader_takes_the_first(bench: Bench) -> None:
     assert run.verbs == ["LREM"]  # the last one alone
     assert run.reply(0).result == [None] * 5
     assert bench.counted("a") == {"messages_count": 5}
+
+
+def executed(run: Run, queue: list[bytes]) -> Run:
+    """``run`` to its end, with ``queue`` for the only key."""
+
+    def reply(command: tuple[Any, ...]) -> Any:
+        verb, _, *arguments = command
+        if verb == "RPUSH":
+            queue.extend(arguments)
+        elif verb == "LRANGE":
+            return queue[arguments[0] : arguments[1] + 1]
+        elif verb == "LREM":
+            places = [place for place, data in enumerate(queue) if data == arguments[1]]
+            if places:
+                del queue[places[0 if arguments[0] > 0 else -1]]
+            return len(places[:1])
+        return len(queue)
+
+    while not run.done:
+        run.reply(*map(reply, run.commands))
+    return run
+
+
+@given(
+    there=st.lists(st.booleans(), max_size=7).map(sorted),
+    channels=st.lists(st.sampled_from(["small!a", "small!b", "small!large"]), min_size=1, max_size=6),
+    capacities=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+)
+def test_several_sends_do_what_they_do_one_by_one(
+    there: list[bool], channels: list[str], capacities: tuple[int, int]
+) -> None:
+    """R4: the same stay and the same are refused, whatever was in the queue, expired or not."""
+    found = []
+    for one_by_one in (False, True):
+        bench = Bench(capacities[0], {"small!large": capacities[1]})
+        queue = [message(FRESH if alive else OLD, "small!x", b"%d" % number) for number, alive in enumerate(there)]
+        if one_by_one:
+            outcomes = [executed(bench.send(channel), queue).result[0] for channel in channels]
+        else:
+            outcomes = executed(bench.send(*channels), queue).result
+        left = [data for data in queue if int.from_bytes(data[:8], "big") >= NOW * 1000]
+        found.append(([outcome is None for outcome in outcomes], left))
+    assert found[0] == found[1]
 
 
 def test_a_capacity_for_each_of_several_sends(bench: Bench) -> None:
