@@ -49,7 +49,7 @@ class ChannelConsumers:
     def __init__(self, runtime: Runtime, layer: SyncChannelLayer, *, limit: int) -> None:
         self._runtime = runtime
         self._layer = layer
-        self._reader = ChannelReader(layer.layer, self._consume, taken=self._taken)
+        self._reader = ChannelReader(layer.layer, self._consume, taken=self._taken, ended=self._ended)
         #: The channel where a server takes notes.
         self.notes_to = functools.lru_cache(maxsize=1024)(functools.partial(Channel, channel_layer=layer))
         self._limit = limit
@@ -96,14 +96,7 @@ class ChannelConsumers:
         return self._reader.running_on()
 
     def _consume(self, taken: Taken) -> Awaitable[None] | None:
-        mark = taken.mark
-        if mark is None:
-            return self._consume_message(taken)
-        try:
-            return self._consume_event(taken, mark)
-        except BaseException:
-            self._running.remove(mark)
-            raise
+        return self._consume_message(taken) if taken.mark is None else self._consume_event(taken, taken.mark)
 
     async def _consume_message(self, taken: Taken) -> None:
         """One that asks for another try goes to the end of its channel."""
@@ -128,7 +121,7 @@ class ChannelConsumers:
                 content.get("path"),
                 extra=about(channel, content),
             )
-            self._over(taken, mark)
+            taken.over()
             return None
         if channel == CONNECT and self._runtime.dispatcher.refuses(Message(content, channel, self._layer)):
             return self._refuse(taken, mark)
@@ -140,19 +133,13 @@ class ChannelConsumers:
         return self._await(event, pending)
 
     async def _refuse(self, taken: Taken, mark: Mark) -> None:
-        try:
-            await self._tell(str(taken.content.get("reply_channel")), {"close": True})
-            await self._tell(mark.notes, settled_note(mark.number, None))
-        finally:
-            self._running.remove(mark)
+        await self._tell(str(taken.content.get("reply_channel")), {"close": True})
+        await self._tell(mark.notes, settled_note(mark.number, None))
 
     async def _await(self, event: _Event, pending: Awaitable[None] | None) -> None:
-        try:
-            await settled(pending)
-            await event.idle()
-            await self._settle(event)
-        finally:
-            self._running.remove(event.mark)
+        await settled(pending)
+        await event.idle()
+        await self._settle(event)
 
     async def _settle(self, event: _Event) -> None:
         """Tell the server, unless the note left with what the consumer sent."""
@@ -164,7 +151,7 @@ class ChannelConsumers:
     def ended(self, event: _Event) -> None:
         """What ran on a thread is over, and what came of it."""
         if event.told:
-            self._over(event.taken, event.mark)
+            event.taken.over()
         else:
             self._runtime.spawn(self._settle_and_end(event))
 
@@ -172,11 +159,7 @@ class ChannelConsumers:
         try:
             await self._settle(event)
         finally:
-            self._over(event.taken, event.mark)
-
-    def _over(self, taken: Taken, mark: Mark) -> None:
-        self._running.remove(mark)
-        taken.over()
+            event.taken.over()
 
     def free(self, taken: Taken) -> None:
         """It needs no thread any more: its place is left to another message, where places are those of threads."""
@@ -195,6 +178,10 @@ class ChannelConsumers:
         mark = taken.mark = take_mark(taken.content)
         if mark is not None:
             self._running.add(mark)
+
+    def _ended(self, taken: Taken) -> None:
+        if taken.mark is not None:
+            self._running.remove(taken.mark)
 
     # Streams
 

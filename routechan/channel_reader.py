@@ -57,14 +57,22 @@ class ChannelReader:
     """Lifetime: from the first ``start`` to ``stop``, on one event loop.
 
     Messages with the same reply channel are consumed one after another, in the order they were sent; others run side
-    by side. ``taken`` is called with each as soon as it is taken. A message may be told to ``free`` its place before it
-    is over.
+    by side. ``taken`` is called with each as soon as it is taken, ``ended`` when it is over. A message may be told to
+    ``free`` its place before that.
     """
 
-    def __init__(self, layer: BaseChannelLayer, consume: Consume, *, taken: Callable[[Taken], object]) -> None:
+    def __init__(
+        self,
+        layer: BaseChannelLayer,
+        consume: Consume,
+        *,
+        taken: Callable[[Taken], object],
+        ended: Callable[[Taken], object],
+    ) -> None:
         self._layer = layer
         self._consume = consume
         self._taken = taken
+        self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._subscriptions: list[Subscription] = []
         self._channels: list[str] = []
@@ -183,6 +191,7 @@ class ChannelReader:
         if taken not in self._running:
             return
         del self._running[taken]
+        self._ended(taken)
         taken.free()
         reply_channel = taken.content.get("reply_channel")
         if isinstance(reply_channel, str):
