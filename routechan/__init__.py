@@ -2,6 +2,7 @@
 
 from .app import application
 from .channel import Channel, Group
+from .consumers.limit import limit
 from .exceptions import (
     ChannelFull,
     ChannelSocketException,
@@ -30,6 +31,7 @@ __all__ = [
     "application",
     "channel_layers",
     "include",
+    "limit",
     "route",
     "route_class",
 ]

@@ -1,19 +1,19 @@
-"""Content to bytes and back.
+"""Message content as bytes (msgpack), and back.
 
-What could not be read back is refused when it is sent, with its path inside the content: a reader
-never meets a message it cannot decode (R12, ``layers-and-protocol`` 1.4). What travels:
+Content that could not be decoded is refused when it is sent, with the path to the offending value, so that a reader
+never meets a message it cannot decode (R12, ``layers-and-protocol`` 1.4). Supported types:
 
 - str, bytes, bool, None, float, int of 64 bits, ``msgpack.Timestamp``;
 - datetime, date, time, timedelta, Decimal, UUID. A time zone travels as its offset from UTC;
-- lists, tuples and dicts of these, the keys of a dict being str.
+- lists, tuples and dicts of these; the keys of a dict are str.
 
-A subclass arrives as what it is made of (a namedtuple as a tuple, an ``IntEnum`` as an int), a
-bytearray or memoryview as bytes.
+An instance of a subclass arrives as its base type (a namedtuple as a tuple, an ``IntEnum`` as an int), a bytearray or
+memoryview as bytes.
 
-The wire format is msgpack with the extension types below; a number once given keeps its meaning.
+The wire format is msgpack with these extension types, whose numbers never change their meaning:
 
 ===  =========  ======================================================================
-  1  tuple      empty; the first item of a list that is a tuple
+  1  tuple      empty; marks the list whose first item it is as a tuple
   2  datetime   ISO 8601, ``~`` at the end for ``fold=1``
   3  date       ISO 8601
   4  time       as datetime
@@ -34,26 +34,30 @@ from typing import Any
 
 import msgpack
 
-from .exceptions import InvalidContent
+from .exceptions import InvalidChannelLayerError, InvalidContent, MessageTooLarge, RoutechanError
+from .inspection import with_article
 
 Content = dict[str, Any]
 
-#: How deep lists and dicts may lie within each other.
+#: Bytes of encoded content; layers have to take 1 MB (``layers-and-protocol`` 1.5).
+MAX_SIZE = 10 * 1024 * 1024
+
+#: The deepest nesting of lists and dicts.
 MAX_DEPTH = 400
 
 _TUPLE, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID = range(1, 8)
 _TUPLE_MARK = msgpack.ExtType(_TUPLE, b"")
 _TUPLE_MARK_BYTE: int = msgpack.packb(_TUPLE_MARK)[0]
 _MICROSECOND = datetime.timedelta(microseconds=1)
-#: A packer keeps the memory of its largest message; one that grew beyond this is not used again.
+#: A packer keeps its buffer, as large as its largest message. One that has grown beyond this many bytes is dropped.
 _KEPT_SIZE = 64 * 1024
 
-#: What nothing can lie in, and what needs no look after it was packed.
+#: Types that contain no other values, and need no check beyond packing.
 _LEAVES = frozenset(
     {str, bytes, bool, int, float, type(None), bytearray, memoryview, msgpack.Timestamp}
     | {datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID}
 )
-#: How msgpack refuses: other types, text with surrogates, what is too deep or too large, strided memory.
+#: What msgpack raises for unknown types, text with surrogates, deep nesting, large ints and strided memory.
 _REFUSALS = (TypeError, ValueError, OverflowError, BufferError)
 _EXPECTED = (
     "str, bytes, int (64 bits), float, bool, None, datetime, date, time, timedelta, Decimal, UUID, "
@@ -62,7 +66,7 @@ _EXPECTED = (
 
 
 def check_content(content: object) -> None:
-    """Raise ``InvalidContent`` unless ``content`` is a dict; what it holds is not looked at."""
+    """Raise ``InvalidContent`` unless ``content`` is a dict; its values are not checked."""
     if not isinstance(content, dict):
         raise InvalidContent(
             f"a message is a dict such as {{'text': 'hello'}}, not {type(content).__name__}: {_shown(content)}"
@@ -70,7 +74,14 @@ def check_content(content: object) -> None:
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
-    """``content`` as msgpack; raises ``InvalidContent`` naming the first thing that cannot travel."""
+    """The bytes of a message.
+
+    Args:
+        content: The message, of the types listed above.
+
+    Raises:
+        InvalidContent: It holds something else; the text names the path to the first such value.
+    """
     check_content(content)
     try:
         data = _pack(content)
@@ -79,14 +90,21 @@ def encode(content: Mapping[str, Any]) -> bytes:
         reason = "it changed while it was sent"
     except (*_REFUSALS, RecursionError) as error:
         reason = str(error)
-    with contextlib.suppress(RecursionError):  # the reason then says as much
+    with contextlib.suppress(RecursionError):  # then ``reason`` has to do, which says the same without a path
         _refuse(content, "message", 0)
     raise InvalidContent(f"this message cannot travel: {reason}")
 
 
 def decode(data: bytes) -> Content:
-    """A new dict for each reader; raises ``ValueError`` for bytes that are no message."""
-    # Looking whether there can be a tuple at all costs less than a call for every list.
+    """The message that ``encode`` was given, as a new dict.
+
+    Args:
+        data: What ``encode`` returned, possibly in another version of this library.
+
+    Raises:
+        ValueError: The bytes are not a message, or hold an extension type that this version does not know.
+    """
+    # Searching the bytes for the tuple mark is cheaper than calling a hook for every list.
     list_hook = _list_or_tuple if _TUPLE_MARK_BYTE in data else None
     try:
         content: Content = msgpack.unpackb(data, ext_hook=_from_extension, list_hook=list_hook)
@@ -99,8 +117,8 @@ def decode(data: bytes) -> Content:
 
 # Packing
 
-#: Packers nobody is using. A packer serves one call at a time, and while it packs, another thread or a
-#: finalizer may send too: each call takes one out. One that raised is dropped, with what it had packed.
+#: Idle packers. A packer serves one call at a time, and another thread or a finalizer may send while it packs, so each
+#: call takes one out of the list. A packer that raised still holds a partial message and is not put back.
 _packers: list[msgpack.Packer] = []
 
 
@@ -108,7 +126,7 @@ def _pack(value: object) -> bytes:
     try:
         packer = _packers.pop()
     except IndexError:
-        # Strict, because a lenient packer makes lists of tuples; subclasses then come to ``_simpler``.
+        # Strict types, because otherwise tuples are packed as lists. It sends subclasses to ``_simpler`` too.
         packer = msgpack.Packer(default=_simpler, strict_types=True)
     data: bytes = packer.pack(value)
     if len(data) <= _KEPT_SIZE:
@@ -117,19 +135,19 @@ def _pack(value: object) -> bytes:
 
 
 def _simpler(value: Any) -> Any:
-    """Called for what msgpack does not have: the same in its own types."""
+    """The value in types that msgpack can pack; called for those that it cannot."""
     for base in type(value).__mro__:
         simplify = _SIMPLIFY.get(base)
         if simplify is not None:
             return simplify(value)
-    raise TypeError(f"a {type(value).__name__} cannot travel")
+    raise TypeError(f"{with_article(type(value).__name__)} cannot travel")
 
 
 def _iso_format(value: datetime.datetime | datetime.time, text: str) -> bytes:
     return (text + "~" if value.fold else text).encode()
 
 
-# Methods are called on the base class: a subclass (pandas, pendulum, freezegun) may answer otherwise.
+# Methods are called on the base class, because subclasses (of pandas, pendulum, freezegun) override them.
 _SIMPLIFY: dict[type, Callable[[Any], object]] = {
     tuple: lambda value: [_TUPLE_MARK, *value],
     datetime.datetime: lambda value: msgpack.ExtType(_DATETIME, _iso_format(value, datetime.datetime.isoformat(value))),
@@ -140,7 +158,7 @@ _SIMPLIFY: dict[type, Callable[[Any], object]] = {
     ),
     decimal.Decimal: lambda value: msgpack.ExtType(_DECIMAL, decimal.Decimal.__str__(value).encode()),
     uuid.UUID: lambda value: msgpack.ExtType(_UUID, value.bytes),
-    # Subclasses of what msgpack has.
+    # For subclasses of the types that msgpack has.
     str: str.__str__,
     int: int.__int__,
     float: float.__float__,
@@ -152,7 +170,7 @@ _SIMPLIFY: dict[type, Callable[[Any], object]] = {
 
 
 def _is_readable(value: Any, depth: int = 0) -> bool:
-    """Whether what msgpack has packed can be read: keys are text, not too deep, no extension types but ours."""
+    """Whether a packed value can be decoded: str keys, not too deep, and no extension types but our own."""
     kind = type(value)
     if issubclass(kind, dict):
         for key, item in value.items():
@@ -206,11 +224,11 @@ def _from_extension(code: int, data: bytes) -> object:
     return restore(data)
 
 
-# Refusing: slower, with the path
+# Finding out what to refuse: a slower second pass that knows the path
 
 
 def _refuse(value: Any, path: str, depth: int) -> None:
-    """Raise ``InvalidContent`` for the first thing in ``value`` that cannot travel."""
+    """Raise ``InvalidContent`` for the first unsupported value in ``value``, which is at ``path``."""
     kind = type(value)
     if issubclass(kind, (dict, list, tuple)) and depth > MAX_DEPTH:
         raise InvalidContent(f"the message is more than {MAX_DEPTH} levels deep, or holds itself: {path:.100}...")
@@ -236,14 +254,15 @@ def _refuse_leaf(value: Any, path: str) -> None:
         if issubclass(kind, int):
             text = f"{path} is {_shown(value)}; an int must fit into 64 bits. Send it as text."
         elif not _LEAVES.isdisjoint(kind.__mro__):
-            text = f"{path} is a {kind.__name__} ({_shown(value)}), which cannot travel: {error}"
+            text = f"{path} is {with_article(kind.__name__)} ({_shown(value)}), which cannot travel: {error}"
         elif any(base.__module__ == "django.utils.functional" and base.__name__ == "Promise" for base in kind.__mro__):
             text = (
                 f"{path} is a lazy string ({_shown(value)}), which is translated only where it is read; "
                 "send str(...) of it, in the language its reader should get"
             )
         else:
-            text = f"{path} is a {kind.__name__} ({_shown(value)}), which cannot travel; expected {_EXPECTED}"
+            what = f"{with_article(kind.__name__)} ({_shown(value)})"
+            text = f"{path} is {what}, which cannot travel; expected {_EXPECTED}"
         raise InvalidContent(text) from None
     if kind is msgpack.ExtType:
         raise InvalidContent(
@@ -254,5 +273,99 @@ def _refuse_leaf(value: Any, path: str) -> None:
 def _shown(value: object) -> str:
     try:
         return f"{value!r:.80}"
-    except Exception:  # the repr is the user's code (a QuerySet's asks the database); what is wrong is said without it
+    except Exception:  # a repr is user code and may fail (a QuerySet's queries the database)
         return object.__repr__(value)
+
+
+def encode_headers(headers: Mapping[str, Any] | None) -> bytes:
+    """The ``headers`` of a message as they travel; empty where there are none.
+
+    Raises ``InvalidContent``.
+    """
+    return encode(dict(headers)) if headers else b""
+
+
+def decode_headers(data: bytes) -> dict[str, Any]:
+    """The headers in ``data``, a new dict.
+
+    Raises ``ValueError`` for bytes that are no headers.
+    """
+    return decode(data) if data else {}
+
+
+class Undecodable(RoutechanError, ValueError):
+    """What arrived cannot be read; the text says whether keys, versions or damage are the likely cause."""
+
+
+class Serializer:
+    """Content to bytes and back. Lifetime: layer.
+
+    Args:
+        max_size: bytes of encoded content that the layer carries at most.
+
+    Raises:
+        InvalidChannelLayerError: ``max_size`` is no number from 1 on.
+    """
+
+    def __init__(self, max_size: int = MAX_SIZE) -> None:
+        if not isinstance(max_size, int) or isinstance(max_size, bool) or max_size < 1:
+            raise InvalidChannelLayerError(f"max_size is a number of bytes such as {MAX_SIZE}, not {max_size!r}")
+        self._max_size = max_size
+
+    def encode(self, content: Content) -> bytes:
+        """The bytes of ``content``.
+
+        Raises:
+            InvalidContent: it holds what cannot travel.
+            MessageTooLarge: it has more than ``max_size`` bytes.
+        """
+        data = encode(content)
+        if len(data) > self._max_size:
+            raise MessageTooLarge(
+                f"the message is {len(data)} bytes when encoded, and this layer carries {self._max_size}; "
+                "send it in pieces, or store it and send where it is. The option max_size of the layer sets the limit"
+            )
+        return data
+
+    def decode(self, data: bytes) -> Content:
+        """The content in ``data``, a new dict each time; raises ``Undecodable`` and nothing else."""
+        try:
+            return decode(data)
+        except ValueError as error:
+            raise Undecodable(
+                f"a message of {len(data)} bytes cannot be read: {error}. It was damaged on its way, or sent "
+                "by something else or by another version of routechan"
+            ) from error
+
+
+class LazyContent:
+    """Content that is encoded, or decoded, when it is first needed, and once. Lifetime: one send, or one arrival.
+
+    So a group message to a thousand sockets of one process is encoded and decoded once.
+
+    Args:
+        serializer: content to bytes and back.
+        content: the content, where it is sent.
+        data: its bytes, where it arrived.
+    """
+
+    __slots__ = ("_content", "_data", "_serializer")
+
+    def __init__(self, serializer: Serializer, *, content: Content | None = None, data: bytes | None = None) -> None:
+        self._serializer = serializer
+        self._content = content
+        self._data = data
+
+    @property
+    def content(self) -> Content:
+        """The content, for receivers that only read it; raises ``Undecodable``."""
+        if self._content is None:
+            self._content = self._serializer.decode(self._data or b"")
+        return self._content
+
+    @property
+    def data(self) -> bytes:
+        """The bytes; raises ``InvalidContent`` and ``MessageTooLarge``."""
+        if self._data is None:
+            self._data = self._serializer.encode(self._content or {})
+        return self._data

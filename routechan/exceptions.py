@@ -1,16 +1,17 @@
-"""What can go wrong, and what a consumer may raise on purpose.
+"""All exceptions: the errors this library raises, and what a consumer may raise on purpose.
 
 ::
 
     RoutechanError
-    ├── InvalidName (TypeError)               a channel or group name outside the grammar
-    ├── InvalidContent (TypeError, ValueError)  content that is no dict, or could not travel
+    ├── InvalidName (TypeError)               a channel or group name that the grammar refuses
+    ├── InvalidContent (TypeError, ValueError)  content that is no dict, or that cannot be encoded
+    │   └── UselessContent                    a message that asks a socket for nothing
     ├── InvalidChannelLayerError (ValueError) a layer that cannot be built from its configuration
     ├── UnknownChannelLayer (KeyError)        no layer under this alias
     ├── RoutingError (ValueError)             a mistake in a routing list
     ├── WouldBlock (RuntimeError)             a blocking call on the event loop
-    ├── ChannelFull                           a channel holds as much as its capacity allows
-    ├── MessageTooLarge                       content beyond what a layer carries
+    ├── ChannelFull                           a channel has reached its capacity
+    ├── MessageTooLarge                       content larger than the layer carries
     ├── ChannelLayerUnavailable (ConnectionError)  the server of a layer did not answer
     ├── MissingExtra (ImportError)            an optional library that is not installed
     └── raised by consumers
@@ -26,6 +27,8 @@ from __future__ import annotations
 
 from typing import Any
 
+__sends_for_others__ = True
+
 try:
     # Where Channels is installed, code that catches its classes must catch ours too (R11).
     from channels.exceptions import ChannelFull as _ChannelFull  # noqa: TID251
@@ -35,27 +38,39 @@ except ImportError:
 
 
 class RoutechanError(Exception):
-    """The root of everything this library raises."""
+    """The base class of all exceptions of this library."""
 
 
 class InvalidName(RoutechanError, TypeError):
-    """A channel or group name that the grammar refuses (``TypeError`` as in 1.x)."""
+    """A channel or group name is not valid (a ``TypeError``, as in 1.x)."""
 
 
 class InvalidContent(RoutechanError, TypeError, ValueError):
-    """Message content that is no dict or holds what cannot travel.
+    """Message content is no dict, or holds a value that cannot be encoded.
 
-    It is both a ``TypeError`` and a ``ValueError`` because 1.x raised the first from
-    ``Channel.send`` and the second from ``Group.send`` for the same mistake (CH-05, GR-04).
+    It is both a ``TypeError`` and a ``ValueError``, because for the same mistake 1.x raised the first from
+    ``Channel.send`` and the second from ``Group.send`` (CH-05, GR-04).
+    """
+
+
+class UselessContent(InvalidContent):
+    """A message to a WebSocket that asks it for nothing, as ``{}``.
+
+    ``Channel`` and ``Group`` do not raise it: they log it, once in a while for each place.
     """
 
 
 class InvalidChannelLayerError(RoutechanError, ValueError):
-    """A channel layer cannot be built from what the configuration says."""
+    """A channel layer cannot be built from its configuration."""
 
 
 class UnknownChannelLayer(RoutechanError, KeyError):
-    """No layer is configured under this alias (``KeyError`` carrying the alias, CH-03)."""
+    """No layer is configured under this alias (a ``KeyError`` of the alias, CH-03).
+
+    Args:
+        alias: The alias that was asked for.
+        advice: What to do, for the text.
+    """
 
     def __init__(self, alias: str, advice: str) -> None:
         super().__init__(alias)
@@ -75,7 +90,12 @@ class WouldBlock(RoutechanError, RuntimeError):
 
 
 class ChannelFull(RoutechanError, _ChannelFull):  # type: ignore[misc]
-    """A channel already holds as many messages as its capacity allows."""
+    """A channel already holds as many messages as its capacity allows.
+
+    Args:
+        channel: The channel's name, if it is known.
+        capacity: Its capacity, if it is known.
+    """
 
     def __init__(self, channel: str = "", capacity: int | None = None) -> None:
         super().__init__(channel)
@@ -94,11 +114,16 @@ class MessageTooLarge(RoutechanError, _MessageTooLarge):  # type: ignore[misc]
 
 
 class ChannelLayerUnavailable(RoutechanError, ConnectionError):
-    """The server of a channel layer did not answer in time; the text says whether a message may have been sent."""
+    """The server of a channel layer did not answer in time; the text says whether the message may have been sent."""
 
 
 class MissingExtra(RoutechanError, ImportError):
-    """What was asked for needs a library that comes with an extra of this package."""
+    """An optional dependency is not installed.
+
+    Args:
+        what: A sentence that names the feature and the package it needs.
+        extra: The extra of this package that installs it.
+    """
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what}; install it with: pip install 'routechan[{extra}]'")
@@ -114,7 +139,7 @@ class DenyConnection(RoutechanError):
 
 
 class ResponseLater(RoutechanError):
-    """Raised by a view: somebody else will answer this request (EX-02)."""
+    """Raised by a view: other code will answer this request later (EX-02)."""
 
 
 class RequestTimeout(RoutechanError):
@@ -126,22 +151,33 @@ class RequestAborted(RoutechanError):
 
 
 class SendNotAvailableOnDemultiplexer(RoutechanError):
-    """``send`` on a demultiplexer, which cannot know the stream (EX-08)."""
+    """``send`` was called on a demultiplexer, which cannot know the stream (EX-08)."""
 
 
 class ChannelSocketException(RoutechanError):
-    """An exception with an action: ``run(message)`` is called when a consumer raises it."""
+    """An exception with an action: when a consumer raises it, ``run(message)`` is called."""
 
     def run(self, message: Any) -> None:
-        """Act on the message's connection; sends are delivered with the consumer's own."""
+        """Act on the connection of ``message``.
+
+        What it sends is delivered together with what the consumer sent.
+
+        Raises:
+            NotImplementedError: The subclass does not define it.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define run(message)")
 
 
 class WebsocketCloseException(ChannelSocketException):
-    """Close the WebSocket from anywhere inside a consumer.
+    """Raised anywhere inside a consumer: close the WebSocket.
 
-    ``code`` is an int, or None for 1000. As in 1.x every int is taken here (EX-10); a code that
-    may not travel in a close frame is refused, and logged, when it reaches the socket.
+    Args:
+        code: The close code; None for 1000. As in 1.x every int is accepted here (EX-10). A code that is not allowed in
+            a close frame is logged and ignored when it reaches the socket.
+
+    Raises:
+        TypeError: The code is a str.
+        ValueError: The code is something else that is not an int.
     """
 
     def __init__(self, code: int | None = None) -> None:
@@ -152,6 +188,11 @@ class WebsocketCloseException(ChannelSocketException):
         self.code = code
 
     def run(self, message: Any) -> None:
+        """Close the socket that ``message`` came from.
+
+        Raises:
+            ValueError: The message has no reply channel, or that of something else than a WebSocket.
+        """
         reply_channel = message.reply_channel
         if reply_channel is None or reply_channel.name.split(".")[0] != "websocket":
             name = None if reply_channel is None else reply_channel.name

@@ -1,16 +1,26 @@
-"""``Message``: what a consumer is given."""
+"""``Message``, which a consumer is given."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, ItemsView, KeysView, ValuesView
-from typing import Any, Generic, TypeVar
+import re
+import sys
+from collections.abc import Awaitable, Callable, ItemsView, KeysView, ValuesView
+from typing import Any, Generic, NoReturn, TypeVar
 
+from .asgi.translation import socket_reply
 from .channel import Channel
 from .encoding import Content
+from .inspection import name_that_thing
+from .layers.base import BaseChannelLayer
+from .outbox import open_outbox
 
 Self = TypeVar("Self", bound="Message")
 Value = TypeVar("Value")
+
+
+#: Reply channels of sockets, as servers of this library name them. Those of test clients are others, and take anything.
+_of_a_socket = re.compile(r"websocket\.send\.[^.!]{6}\.[^!]+!").match
 
 
 class _made_once(Generic[Value]):
@@ -34,11 +44,58 @@ class _made_once(Generic[Value]):
         return value
 
 
+class _SocketChannel(Channel):
+    """The reply channel of a socket that another process holds. Lifetime: message.
+
+    What no socket can take is refused here, where the line that sent it is known.
+    """
+
+    def _send_now(self, content: Content, delay: float, headers: dict[str, Any] | None = None) -> None:
+        socket_reply(content)
+        super()._send_now(content, delay, headers)
+
+    def _post(
+        self, layer: BaseChannelLayer, content: Content, delay: float, headers: dict[str, Any] | None
+    ) -> Awaitable[None] | None:
+        socket_reply(content)
+        return super()._post(layer, content, delay, headers)
+
+
+class _Missing:
+    """An attribute that a message has only where something has put it there; without it, the error says what to do.
+
+    An attribute of the instance comes before it, so it costs nothing. A ``__getattr__`` would slow down all others.
+    """
+
+    def __init__(self, name: str, advice: str) -> None:
+        self._name = name
+        self._advice = advice
+
+    def __get__(self, instance: Any, owner: type | None = None) -> NoReturn:
+        frame = sys._getframe(1)
+        consumer = getattr(open_outbox(), "consumer", None)
+        advice = self._advice
+        if self._name in getattr(instance, "content", ()):
+            advice = f"it is a key of the content: write message[{self._name!r}]"
+        raise AttributeError(
+            f"a message on {getattr(instance, 'channel_name', None)!r} has no attribute {self._name!r}"
+            f"{'' if consumer is None else f' in the consumer {name_that_thing(consumer)}'} "
+            f"({frame.f_code.co_filename}:{frame.f_lineno}): {advice}",
+            name=self._name,
+            obj=instance,
+        )
+
+
 class Message:
     """One message and where it came from. Lifetime: message.
 
-    ``content`` is the received dict itself, not a copy (MS-01). ``channel_layer`` is the 1.x face of the
-    layer, or None for the default one (MS-04). Decorators put further attributes on it.
+    Decorators put further attributes on it.
+
+    Args:
+        content: the received dict itself, not a copy (MS-01).
+        channel_name: the channel it came on.
+        channel_layer: the 1.x face of the layer, or None for the default one (MS-04).
+        reply_channel: where answers go; by default the channel that ``content["reply_channel"]`` names.
     """
 
     def __init__(
@@ -61,7 +118,11 @@ class Message:
     @_made_once
     def reply_channel(self) -> Channel | None:
         """Where answers go; None if the message names no such channel."""
-        return Channel(self._reply_name, channel_layer=self.channel_layer) if self._reply_name else None
+        name = self._reply_name
+        if not name:
+            return None
+        kind = _SocketChannel if type(name) is str and _of_a_socket(name) else Channel
+        return kind(name, channel_layer=self.channel_layer)
 
     def __getitem__(self, key: str) -> Any:
         return self.content[key]
@@ -73,17 +134,41 @@ class Message:
         return key in self.content
 
     def keys(self) -> KeysView[str]:
+        """The keys of the content."""
         return self.content.keys()
 
     def values(self) -> ValuesView[Any]:
+        """The values of the content."""
         return self.content.values()
 
     def items(self) -> ItemsView[str, Any]:
+        """The items of the content."""
         return self.content.items()
 
     def get(self, key: str, default: Any = None) -> Any:
+        """The value of ``key`` in the content, or ``default``."""
         return self.content.get(key, default)
 
     def copy(self: Self) -> Self:
         """A new message with a deep copy of the content; attributes set later are not carried over (MS-07)."""
         return type(self)(copy.deepcopy(self.content), self.channel_name, self.channel_layer)
+
+
+def advise(**advice: str) -> None:
+    """Say what to do where a message lacks an attribute, for a package that puts attributes on messages.
+
+    Args:
+        **advice: The attribute, and what to do.
+    """
+    for name, text in advice.items():
+        setattr(Message, name, _Missing(name, text))
+
+
+advise(
+    kwargs="named groups of the route are arguments of the consumer: write def consumer(message, room)",
+    scope="what a scope holds is in the content of websocket.connect: message['path'], message['headers']",
+    **dict.fromkeys(
+        ("text", "bytes", "path", "order", "code", "headers", "query_string", "method", "body", "client", "server"),
+        "it would be a key of the content, which has none of that name",
+    ),
+)

@@ -1,79 +1,98 @@
-"""``route``, ``route_class``, ``include`` and the ``Router`` that searches them.
+"""Routes: ``route``, ``route_class``, ``include``, and the ``Router`` that searches them (``consumer-api`` section 2).
 
-Source: ``consumer-api`` section 2. A routing list is searched in order and the first match wins (RT-02).
-Anything with ``match(message)`` and ``channel_names()`` may stand in it (RT-01).
+A routing list is searched in order and the first match wins (RT-02).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
-from .describe import name_that_thing
-from .dotted import import_dotted
 from .encoding import Content
-from .exceptions import InvalidName, RoutingError
-from .kinds import Consumer, kind_of
+from .exceptions import RoutingError
+from .inspection import Consumer, Kind, import_dotted, kind_of, name_that_thing
+from .inspection.mistakes import no_route, no_routing
+from .inspection.patchable import Patchable, replaced, routers
 from .message import Message
-from .names import as_text, check_channel_name
-from .observe.failures import about
-from .patterns import Patterns, compile_pattern, match_pattern, named_groups_only
+from .names import as_text, route_channels
+from .patterns import Pattern, compile_filter, compile_pattern, groups_of, match_pattern
+from .telemetry.counters import ConsumerFigures, figures_of
+from .telemetry.log_fields import log_fields
 
 logger = logging.getLogger("routechan")
 
 Match = tuple[Consumer, dict[str, Any]]
+Patterns = dict[str, Pattern]
 
-#: For how many paths a router remembers its answers, and how long these may be: clients choose them.
-KNOWN_PATHS = 4096
-KNOWN_LENGTH = 256
+#: How many paths a router remembers its answers for, and how many characters these may have: clients choose them.
+FOUND_PATHS = 4096
+FOUND_LENGTH = 256
+
+
+class Matched(NamedTuple):
+    """A match: a ``consumer``, its ``kwargs``, its ``kind`` and its ``figures``, decided once for a channel's path."""
+
+    consumer: Consumer
+    kwargs: dict[str, Any]
+    kind: Kind
+    figures: ConsumerFigures
 
 
 @runtime_checkable
 class RouteLike(Protocol):
-    """What may stand in a routing list."""
-
-    def match(self, message: Message) -> Match | None: ...
-
-    def channel_names(self) -> set[str]: ...
-
-
-class Route:
-    """One consumer for some channels: ``route(channels, consumer, **filters)``.
-
-    ``channels`` is a name or several, ``consumer`` a callable or its dotted path, each filter a regular
-    expression that the content value of that name must match from its start; named groups become
-    keyword arguments of the consumer. Raises ``RoutingError`` (a ``ValueError``) for what cannot work.
-    """
-
-    def __init__(self, channels: str | bytes | Iterable[str | bytes], consumer: Any, **filters: Any) -> None:
-        self.channels = _channel_names(channels, consumer)
-        self.consumer = _consumer(consumer, self.channels)
-        self.filters: Patterns = {
-            key: named_groups_only(compile_pattern(key, value, self), key, self) for key, value in filters.items()
-        }
+    """An entry of a routing list: ``route``, ``route_class``, ``include``, or an object of the user's own (RT-01)."""
 
     def match(self, message: Message) -> Match | None:
-        """``(consumer, keyword arguments)`` if this route takes the message."""
+        """The consumer of ``message`` and its keyword arguments, or None where this entry does not take it."""
+
+    def channel_names(self) -> set[str]:
+        """The channels that this entry may take messages of."""
+
+
+class Route(Patchable):
+    """One consumer for some channels: ``route(channels, consumer, **filters)``.
+
+    Args:
+        channels: a channel name, or several.
+        consumer: a callable, or its dotted path.
+        filters: regular expressions; the value of that name in the content must match from its start. Named
+            groups become keyword arguments of the consumer.
+
+    Raises:
+        RoutingError: (a ``ValueError``) for what cannot work.
+    """
+
+    _decisive = ("channels", "consumer", "filters")
+
+    def __init__(self, channels: str | bytes | Iterable[str | bytes], consumer: Any, **filters: Any) -> None:
+        self.channels = route_channels(channels, consumer)
+        self.consumer = _consumer(consumer, self.channels)
+        self.filters: Patterns = {key: compile_filter(key, value, self) for key, value in filters.items()}
+
+    def match(self, message: Message) -> Match | None:
+        """The consumer and its keyword arguments, or None where this route does not take ``message``."""
         if message.channel_name not in self.channels:
             return None
         if not self.filters:
             return self.consumer, {}
         kwargs: dict[str, Any] = {}
         for key, pattern in self.filters.items():
-            found = match_pattern(pattern, message.content.get(key))
+            found = match_pattern(pattern, message.content.get(key), key)
             if found is None:
                 return None
-            kwargs.update(found.groupdict())
+            kwargs.update(groups_of(found))
         return self.consumer, kwargs
 
     def could_match(self, channel: str, known: Content) -> bool:
-        """Whether a later message on ``channel`` can match, when all that is known of it is ``known``."""
+        """Whether a later message on ``channel`` can match, of whose content only ``known`` is known."""
         return channel in self.channels and all(
-            key not in known or match_pattern(pattern, known[key]) is not None for key, pattern in self.filters.items()
+            key not in known or match_pattern(pattern, known[key], key) is not None
+            for key, pattern in self.filters.items()
         )
 
     def channel_names(self) -> set[str]:
+        """The channels of this route."""
         return set(self.channels)
 
     def __str__(self) -> str:
@@ -83,7 +102,15 @@ class Route:
 
 
 class RouteClass(Route):
-    """A class-based consumer, which knows its channels itself: ``route_class(consumer, **filters)``."""
+    """A class-based consumer, which knows its channels itself: ``route_class(consumer, **filters)``.
+
+    Args:
+        consumer: a class with a method ``channel_names()``, or its dotted path.
+        filters: as those of ``route``.
+
+    Raises:
+        RoutingError: for anything else.
+    """
 
     def __init__(self, consumer: Any, **filters: Any) -> None:
         consumer = import_dotted(consumer, "consumer") if isinstance(consumer, str) else consumer
@@ -95,27 +122,38 @@ class RouteClass(Route):
         super().__init__(consumer.channel_names(), consumer, **filters)
 
 
-class Include:
+class Include(Patchable):
     """A routing list within another: ``include(routing, **prefixes)``.
 
-    Each prefix is a regular expression; what it matches is cut off the value for the routes inside,
-    and its named groups join their keyword arguments, where the inner value wins (RT-20).
+    Args:
+        routing: a list of routes, or its dotted path.
+        prefixes: regular expressions; what one matches is cut off the value for the routes inside. Its named
+            groups join their keyword arguments, where the inner value wins (RT-20).
+
+    Raises:
+        RoutingError: for what is no routing.
     """
 
+    _decisive = ("routing", "prefixes")
+
     def __init__(self, routing: Any, **prefixes: Any) -> None:
-        self.routing = resolve_routing(routing)
+        try:
+            self.routing = resolve_routing(routing)
+        except RoutingError as error:
+            self.routing = [refuse(error)]
         self.prefixes: Patterns = {key: compile_pattern(key, value, self) for key, value in prefixes.items()}
 
     def match(self, message: Message) -> Match | None:
+        """The first match among the routes inside, or None where a prefix or all of them do not match ``message``."""
         kwargs: dict[str, Any] = {}
         if self.prefixes:
             shortened = dict(message.content)
             for key, pattern in self.prefixes.items():
-                found = match_pattern(pattern, shortened.get(key))
+                found = match_pattern(pattern, shortened.get(key), key)
                 if found is None:
                     return None
                 shortened[key] = found.string[found.end() :]
-                kwargs.update(found.groupdict())
+                kwargs.update(groups_of(found))
             message = Message(shortened, message.channel_name, message.channel_layer)
         for entry in self.routing:
             matched = entry.match(message)
@@ -124,16 +162,18 @@ class Include:
         return None
 
     def could_match(self, channel: str, known: Content) -> bool:
+        """Whether a later message on ``channel`` can match, of whose content only ``known`` is known."""
         shortened = dict(known)
         for key, pattern in self.prefixes.items():
             if key in shortened:
-                found = match_pattern(pattern, shortened[key])
+                found = match_pattern(pattern, shortened[key], key)
                 if found is None:
                     return False
                 shortened[key] = found.string[found.end() :]
         return any(could_match(entry, channel, shortened) for entry in self.routing)
 
     def channel_names(self) -> set[str]:
+        """The channels of all routes inside."""
         return set().union(*(entry.channel_names() for entry in self.routing))
 
     def __str__(self) -> str:
@@ -141,103 +181,147 @@ class Include:
         return f"include({len(self.routing)} routes{', ' if prefixes else ''}{prefixes})"
 
 
-class Router:
+class Router(Patchable):
     """Finds the consumer of a message. Lifetime: process.
 
-    ``routing`` is a list, a tuple, a dict ``{channel: consumer}`` or the dotted path of one of these. It is
-    copied, so that ``add_route`` touches no other router (OB-28). ``defaults`` are asked when nothing in
-    it matches.
+    Args:
+        routing: a list, a tuple, a dict ``{channel: consumer}``, or the dotted path of one of these. It is copied,
+            so that ``add_route`` changes no other router (OB-28).
+        defaults: routes that are asked when none in ``routing`` matches.
+
+    Raises:
+        RoutingError: for what is no routing.
     """
+
+    _decisive = ("root",)
 
     def __init__(self, routing: Any, defaults: Sequence[RouteLike] = ()) -> None:
         self.root = Include(routing)
         self.defaults = list(defaults)
-        self._index()
+        self.index()
+        routers.add(self)
 
     def add_route(self, route: RouteLike) -> None:
         """Add ``route`` behind the others."""
         self.root.routing.extend(resolve_routing([route]))
-        self._index()
+        self.index()
 
     def check_default(self, http_consumer: Consumer | None = None) -> None:
-        """Have the default consumers answer what no route takes (RT-30)."""
-        self.defaults = default_routes(http_consumer)
-        self._index()
+        """Have the default consumers answer what no route takes, and ``http_consumer``, or the one before, requests."""
+        kept = [] if http_consumer else _request_routes(self.defaults)
+        self.defaults = [*kept, *default_routes(http_consumer)]
+        self.index()
 
     def match(self, message: Message) -> Match | None:
-        """``(consumer, keyword arguments)`` of the first match, or None."""
+        """The consumer and its keyword arguments of the first route that takes ``message``, or None."""
+        found = self._search(message)
+        return None if found is None else (found.consumer, found.kwargs)
+
+    def find(self, message: Message) -> Matched | None:
+        """The first match for ``message`` with what else is known of its consumer, or None."""
+        if (  # ``_is_patched()``, without the call: this runs for each message
+            type(self).match is not _router_match
+            or replaced
+            or Route.match is not _route_match
+            or RouteClass.match is not _route_match
+            or Include.match is not _include_match
+        ):
+            found = self.match(message)
+            return None if found is None else _matched(*found)
+        # The messages of one socket share channel and path; where these decide, the match is looked up, not searched.
         channel = message.channel_name
-        entries = self._by_channel.get(channel, ())
         if channel not in self._by_path:
-            return _first_match(entries, message)
-        # The answer depends on the path alone, which a socket's messages share: it is looked up, not computed.
-        key = channel, message.content.get("path")
+            return self._search(message)
+        path = message.content.get("path")
         try:
-            return self._known[key]
+            return self._found[channel, path]
         except KeyError:
             pass
         except TypeError:  # no path one could look up
-            return _first_match(entries, message)
-        if isinstance(key[1], str) and len(key[1]) > KNOWN_LENGTH:
-            return _first_match(entries, message)
-        if len(self._known) >= KNOWN_PATHS:
-            self._known.clear()
-        matched = self._known[key] = _first_match(entries, message)
+            return self._search(message)
+        matched = self._search(message)
+        if not isinstance(path, str) or len(path) <= FOUND_LENGTH:
+            if len(self._found) >= FOUND_PATHS:
+                self._found.clear()
+            self._found[channel, path] = matched
         return matched
 
     def serves(self, channels: Iterable[str], known: Content) -> bool:
-        """Whether a route (the defaults aside) could ever take a message on ``channels``."""
-        return any(self.root.could_match(channel, known) for channel in channels)
+        """Whether a route, the defaults of sockets aside, could ever take a message on ``channels`` with ``known``."""
+        entries = [self.root, *_request_routes(self.defaults)]
+        return _is_patched() or any(could_match(entry, channel, known) for entry in entries for channel in channels)
 
     def takes(self, message: Message) -> bool:
         """Whether a route takes ``message``; one that raises does not, and is logged."""
         try:
-            return self.match(message) is not None
+            return self.find(message) is not None
         except Exception:  # a custom route object may raise anything
             logger.exception(
                 "Routing a message on %s failed; no consumer takes it",
                 message.channel_name,
-                extra=about(message.channel_name, message.content),
+                extra=log_fields(message.channel_name, message.content),
             )
             return False
 
     def needs_threads(self, channel: str) -> bool:
-        """Whether a consumer that is no ``async def`` could take a message on ``channel``.
-
-        Believed of an entry of the user's own making, which says only when asked for a message.
-        """
+        """Whether ``channel`` may have a consumer that is no ``async def``; assumed of the user's own route objects."""
         return any(_needs_threads(entry, channel) for entry in self._by_channel.get(channel, ()))
 
     @classmethod
     def resolve_routing(cls, routing: Any) -> list[RouteLike]:
+        """The list of routes that ``routing`` gives (as in 1.x)."""
         return resolve_routing(routing)
 
     @classmethod
     def normalise_re_arg(cls, value: Any) -> Any:
+        """The text of ``value``, where it is bytes (as in 1.x)."""
         return as_text(value)
 
-    def _index(self) -> None:
+    def _search(self, message: Message) -> Matched | None:
+        # While a ``match`` is replaced each object is asked, from the root down, as in 1.x.
+        indexed = self._by_channel.get(message.channel_name, [])
+        for entry in [self.root, *self.defaults] if _is_patched() else indexed:
+            found = entry.match(message)
+            if found is not None:
+                return _matched(*found)
+        return None
+
+    def index(self) -> None:
+        """Look at all routes anew."""
         self.channels = self.root.channel_names().union(*(entry.channel_names() for entry in self.defaults))
         entries = [*self.root.routing, *self.defaults]
         self._by_channel: dict[str, list[RouteLike]] = {
             channel: [entry for entry in entries if channel in entry.channel_names()] for channel in self.channels
         }
         self._by_path = {channel for channel, found in self._by_channel.items() if all(map(_depends_on_path, found))}
-        self._known: dict[tuple[str, Any], Match | None] = {}
+        self._found: dict[tuple[str, Any], Matched | None] = {}
+
+
+_router_match, _route_match, _include_match = Router.match, Route.match, Include.match
+
+
+def _is_patched() -> bool:
+    """Whether a test has replaced a ``match``, of a class or of an object."""
+    changed = (Route.match, RouteClass.match, Include.match) != (_route_match, _route_match, _include_match)
+    return changed or bool(replaced)
+
+
+def _matched(consumer: Consumer, kwargs: dict[str, Any]) -> Matched:
+    return Matched(consumer, kwargs, kind_of(consumer), figures_of(consumer))
 
 
 def connect_consumer(message: Message, *args: Any, **kwargs: Any) -> None:
-    """Accepts the socket: the default for ``websocket.connect``."""
+    """Accept the socket of ``message``: the default for ``websocket.connect``."""
     if message.reply_channel is not None:
         message.reply_channel.send({"accept": True})
 
 
 def null_consumer(*args: Any, **kwargs: Any) -> None:
-    """Does nothing: the default for the other events of a socket."""
+    """Do nothing: the default for the other events of a socket."""
 
 
 async def aconnect_consumer(message: Message, *args: Any, **kwargs: Any) -> None:
-    """``connect_consumer`` without a thread."""
+    """Accept the socket of ``message``, without a thread."""
     connect_consumer(message)
 
 
@@ -246,22 +330,16 @@ async def anull_consumer(*args: Any, **kwargs: Any) -> None:
 
 
 def default_routes(http_consumer: Consumer | None = None) -> list[RouteLike]:
-    """What answers where the routing says nothing; ``http.request`` only if there is a consumer for it."""
-    routes: list[RouteLike] = [Route("http.request", http_consumer)] if http_consumer else []
-    routes += [
+    """The routes of what the routing says nothing about; ``http.request`` only with an ``http_consumer``."""
+    return [
+        *([Route("http.request", http_consumer)] if http_consumer else []),
         Route("websocket.connect", aconnect_consumer),
-        Route("websocket.receive", anull_consumer),
-        Route("websocket.disconnect", anull_consumer),
+        Route(["websocket.receive", "websocket.disconnect"], anull_consumer),
     ]
-    return routes
 
 
-def _first_match(entries: Iterable[RouteLike], message: Message) -> Match | None:
-    for entry in entries:
-        matched = entry.match(message)
-        if matched is not None:
-            return matched
-    return None
+def _request_routes(entries: Iterable[RouteLike]) -> list[RouteLike]:
+    return [entry for entry in entries if "http.request" in entry.channel_names()]
 
 
 def _depends_on_path(entry: RouteLike) -> bool:
@@ -280,14 +358,26 @@ def _needs_threads(entry: RouteLike, channel: str) -> bool:
 
 
 def could_match(entry: RouteLike, channel: str, known: Content) -> bool:
-    """``could_match`` of an entry; an entry of the user's own making is believed on its channel names."""
+    """Whether ``entry`` can match a later message on ``channel``; ``known`` is asked of entries of our own only."""
     if isinstance(entry, (Route, Include)):
         return entry.could_match(channel, known)
     return channel in entry.channel_names()
 
 
+def refuse(error: RoutingError, entry: Any = None) -> Any:
+    """What stands for an ``entry`` with an ``error``, which is raised unless the old import names put that off."""
+    raise error
+
+
 def resolve_routing(routing: Any) -> list[RouteLike]:
-    """A new list of the routes that ``routing`` gives, each checked to be one."""
+    """The routes that ``routing`` gives, as a new list.
+
+    Args:
+        routing: a list, a tuple, a dict ``{channel: consumer}``, or the dotted path of one of these.
+
+    Raises:
+        RoutingError: for anything else, and for an entry that is no route; the text says what to write.
+    """
     source = ""
     if isinstance(routing, str):
         source = f" in {routing}"
@@ -295,64 +385,25 @@ def resolve_routing(routing: Any) -> list[RouteLike]:
     if isinstance(routing, Mapping):
         return [Route(channel, consumer) for channel, consumer in routing.items()]
     if not isinstance(routing, (list, tuple)):
-        hint = ""
-        if type(routing).__name__ == "module":
-            hint = f"; a module was given, name the list inside it: '{routing.__name__}.channel_routing'"
-        raise RoutingError(
-            f"a routing is a list of route(), route_class() and include() entries, a dict of channel: consumer, "
-            f"or the dotted path of one, not {routing!r:.100}{source}{hint}"
-        )
+        raise RoutingError(no_routing(routing, source))
+    entries = list(routing)
     for position, entry in enumerate(routing):
         if not isinstance(entry, RouteLike) or isinstance(entry, type):
-            raise RoutingError(f"entry {position} of the routing{source} {_not_a_route(entry)}")
-    return list(routing)
-
-
-def _not_a_route(entry: Any) -> str:
-    if isinstance(entry, (list, tuple)):
-        return (
-            f"is a {type(entry).__name__}, {entry!r:.100}; write route(channel, consumer), or include([...]) for a list"
-        )
-    if type(entry).__module__.startswith("django.urls"):
-        return (
-            f"is a URL pattern of Django, {entry!r:.100}; write "
-            'route("websocket.connect", consumer, path=r"^/...$"), whose pattern sees the leading slash'
-        )
-    if callable(entry):
-        return f"is {name_that_thing(entry)} itself; write route(channel, {getattr(entry, '__name__', 'consumer')})"
-    return f"is {entry!r:.100}; expected route(), route_class() or include()"
-
-
-def _channel_names(channels: Any, consumer: Any) -> list[str]:
-    given = [channels] if isinstance(channels, (str, bytes)) else channels
-    names = list(given) if isinstance(given, Iterable) else []
-    if names and all(isinstance(name, (str, bytes)) and name for name in names):
-        try:
-            return [check_channel_name(as_text(name)) for name in names]
-        except (InvalidName, UnicodeDecodeError) as error:
-            raise RoutingError(
-                f"route() takes channel names such as 'websocket.receive', not {channels!r:.100} "
-                f"(its consumer is {consumer!r:.100}): {error}"
-            ) from error
-    raise RoutingError(
-        "route() takes a channel name such as 'websocket.receive', or a list of them, as its first argument, "
-        f"not {channels!r:.100} (its consumer is {consumer!r:.100})"
-    )
+            error = RoutingError(f"entry {position} of the routing{source} {no_route(entry)}")
+            entries[position] = refuse(error, entry)
+    return entries
 
 
 def _consumer(consumer: Any, channels: list[str]) -> Consumer:
-    if isinstance(consumer, str):
-        consumer = import_dotted(consumer, "consumer")
+    consumer = import_dotted(consumer, "consumer") if isinstance(consumer, str) else consumer
     if not callable(consumer):
-        hint = ""
-        if type(consumer).__name__ == "module":
-            hint = "; a module was given, name the function inside it"
-        raise RoutingError(
+        hint = "; a module was given, name the function inside it" if type(consumer).__name__ == "module" else ""
+        error = RoutingError(
             f"the consumer of {'/'.join(channels)} is {consumer!r:.100}, which cannot be called; "
             f"expected a function, a class or their dotted path{hint}"
         )
-    made: Consumer = consumer
-    return made
+        return cast(Consumer, refuse(error))
+    return cast(Consumer, consumer)
 
 
 route = Route

@@ -1,6 +1,6 @@
-"""The server face: ASGI 3 on one side, 1.x messages on the other."""
+"""The ASGI application: translates between ASGI 3 events and the messages of Channels 1.x."""
 
 from .application import Application
-from .server import ServerOptions
+from .options import ServerOptions
 
 __all__ = ["Application", "ServerOptions"]

@@ -1,25 +1,36 @@
-"""The ASGI 3 callable: websocket, http, lifespan, and the application for everything else over HTTP."""
+"""The ASGI 3 callable: routes each scope to the code that serves it."""
 
 from __future__ import annotations
 
 import asyncio
 
-from ..handover import Consumers
+from ..interfaces import HTTP_CHANNELS, Consumers
 from ..layers.base import BaseChannelLayer
+from ..monitor.unserved import serve
 from . import translation
 from .health import answered
 from .http import respond, serve_http
 from .lifespan import ASGIApplication, serve_lifespan
-from .server import Server, ServerOptions
+from .options import ServerOptions
+from .server import Server
 from .translation import Scope
 from .websocket import serve_websocket
 from .writer import Receive, Send
 
+REQUEST = HTTP_CHANNELS[:1]
+
 
 class Application:
-    """Sockets and routed requests to consumers, other requests to ``http``, else 404. Lifetime: process.
+    """An ASGI 3 application: WebSockets and routed requests go to consumers, other requests to ``http``.
 
-    It starts with the server's lifespan, or with the first connection where the server has none.
+    Lifetime: process, on one event loop. It starts with the server's lifespan, or with the first connection if the
+    server does not support lifespan.
+
+    Args:
+        consumers: What runs the consumers: in this process, or in workers.
+        layer: The channel layer that replies and group messages come from.
+        http: The ASGI application for requests that no route takes; without it they get a 404.
+        options: How connections are treated; None for the defaults of ``ServerOptions``.
     """
 
     def __init__(
@@ -33,10 +44,12 @@ class Application:
         self._consumers = consumers
         self._layer = layer
         self._http = http
-        self._options = options or ServerOptions()
+        #: How connections are treated.
+        self.options = options or ServerOptions()
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Lock
+        serve(layer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -52,20 +65,23 @@ class Application:
             await serve_websocket(server, scope, receive, send)
         elif await answered(server, scope, send):
             pass
-        elif server.consumers.serves(("http.request",), translation.request_head(scope)):
-            await serve_http(server, self._serve_other, scope, receive, send)
         else:
-            await self._serve_other(scope, receive, send)
+            content = translation.request_head(scope, self.options.root_path)
+            server.mount(REQUEST, content)
+            if server.consumers.serves(REQUEST, content):
+                await serve_http(server, self._serve_other, content, scope, receive, send)
+            else:
+                await self._serve_other(scope, receive, send)
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A request that no route takes."""
+        """Serve a request that no route takes."""
         if self._http is not None:
             await self._http(scope, receive, send)
         else:
             await respond(send, 404, "Nothing here answers HTTP on this path.")
 
     async def _start(self) -> Server:
-        """The server of this event loop, started by whoever comes first."""
+        """The server of this event loop; the first call starts it."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None and not self._loop.is_closed():
@@ -75,7 +91,7 @@ class Application:
             self._starting = asyncio.Lock()
         async with self._starting:
             if self._server is None:
-                server = Server(self._consumers, self._layer, self._options)
+                server = Server(self._consumers, self._layer, self.options)
                 await server.start()
                 self._server = server
             return self._server

@@ -1,4 +1,4 @@
-"""What the server says of itself over HTTP, to whoever watches it: whether it lives, and its metrics."""
+"""The server's own pages: its health and its metrics."""
 
 from __future__ import annotations
 
@@ -7,26 +7,34 @@ import json
 
 from ..exceptions import ChannelLayerUnavailable, MissingExtra
 from ..layers.base import BaseChannelLayer
-from ..observe.prometheus import aexposition
+from ..monitor.prometheus import aexposition
 from .http import respond
 from .server import Server
-from .translation import Scope
+from .translation import Scope, paths
 from .writer import Send
 
-#: Seconds in which the layer has to answer to count as reachable.
-LAYER_TIME = 1.0
+#: Seconds that the layer has to answer within to count as reachable.
+LAYER_TIMEOUT = 1.0
 
-#: A queue that nobody has: asking for it costs one look at the layer.
-_NOBODYS = "specific.health!"
+#: A queue that does not exist: asking whether it is served costs the layer one lookup.
+_UNUSED_QUEUE = "specific.health!"
 
 
 async def answered(server: Server, scope: Scope, send: Send) -> bool:
-    """Answer a request for the server's own pages; False if this is none.
+    """Answer a request for one of the server's own pages.
 
-    No worker and no consumer is asked: a server that waits for workers is not to be restarted for that.
+    Neither workers nor consumers are involved: a server that waits for workers must not be restarted for that.
+
+    Args:
+        server: The server whose options name the paths.
+        scope: The request's ASGI scope.
+        send: The request's ASGI ``send``.
+
+    Returns:
+        Whether the request was for such a page, and is answered.
     """
     options = server.options
-    path = scope["path"].removeprefix((scope.get("root_path") or "").rstrip("/"))
+    path, _ = paths(scope, options.root_path)
     if path == options.health_path:
         await _health(server, send)
     elif path == options.metrics_path:
@@ -37,10 +45,10 @@ async def answered(server: Server, scope: Scope, send: Send) -> bool:
 
 
 async def _health(server: Server, send: Send) -> None:
-    """200, or 503 once the server ends.
+    """Answer 200, or 503 while the server is stopping.
 
-    Without the layer it is 200 too: the sockets live on and the layer comes back by itself, while a restart, which is
-    what a probe's failure means, would drop every socket and bring nothing back.
+    A layer that is down does not change that: sockets stay open and the layer reconnects by itself. A failed probe
+    would restart the process, which drops every socket and does not bring the layer back.
     """
     body = {
         "status": "stopping" if server.stopping else "ok",
@@ -52,7 +60,7 @@ async def _health(server: Server, send: Send) -> None:
 
 async def _reachable(layer: BaseChannelLayer) -> bool:
     try:
-        await asyncio.wait_for(layer.is_served(_NOBODYS), LAYER_TIME)
+        await asyncio.wait_for(layer.is_served(_UNUSED_QUEUE), LAYER_TIMEOUT)
     except (asyncio.TimeoutError, ChannelLayerUnavailable):
         return False
     return True

@@ -1,4 +1,4 @@
-"""Start and stop with the server, and let the HTTP application do so too."""
+"""The lifespan protocol, for this application and for the HTTP application inside it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ Step = Callable[[], Awaitable[object]]
 async def serve_lifespan(
     start: Step, stop: Step, inner: ASGIApplication | None, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """The lifespan protocol: our own start and stop around those of ``inner``."""
+    """Run the lifespan protocol: our own start and stop around those of the inner application.
+
+    Args:
+        start: Starts this application; what it raises is reported to the server as a failed startup.
+        stop: Stops this application.
+        inner: The HTTP application, if there is one. It may not support lifespan.
+        scope: The ASGI scope.
+        receive: The ASGI ``receive``.
+        send: The ASGI ``send``.
+    """
     inside = _Inner(inner, scope)
     await receive()
     try:
@@ -48,7 +57,7 @@ async def serve_lifespan(
 
 
 class _Inner:
-    """An application within ours that may or may not know lifespan; Django's does not."""
+    """The inner application, which may not support lifespan; Django's does not. Lifetime: process."""
 
     def __init__(self, application: ASGIApplication | None, scope: Scope) -> None:
         self._application = application
@@ -58,7 +67,7 @@ class _Inner:
         self._task: asyncio.Task[None] | None = None
 
     async def step(self, name: str) -> None:
-        """Bring ``startup`` or ``shutdown`` to it; raises ``RuntimeError`` when it says that it failed."""
+        """Have it do ``startup`` or ``shutdown``; raises ``RuntimeError`` if it reports a failure."""
         if self._application is None:
             return
         if self._task is None:
@@ -78,5 +87,5 @@ class _Inner:
     async def _run(self, application: ASGIApplication) -> None:
         try:
             await application(self._scope, self._to.get, self._from.put)
-        except Exception as error:  # how an application says that it does not know lifespan
+        except Exception as error:  # raising is how an application refuses lifespan (ASGI)
             logger.debug("The HTTP application takes no part in lifespan: %r", error)

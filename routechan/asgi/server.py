@@ -1,57 +1,63 @@
-"""What the connections of one server process share."""
+"""The state that the connections of a server share."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from time import monotonic
+from typing import NamedTuple
 
 from ..encoding import Content
-from ..handover import SOCKET_CHANNELS, Consumers
+from ..exceptions import ChannelLayerUnavailable
+from ..inspection import counted
+from ..interfaces import SOCKET_CHANNELS, Consumers
 from ..layers.base import BaseChannelLayer
-from ..observe.reports import Presence
+from ..limits.clients import address_of
+from ..monitor.reports import Responder
+from ..monitor.unread import UnreadChannels
+from ..telemetry.repeats import Repeats
 from . import translation
+from .addresses import Addresses
+from .disconnects import Disconnects
+from .fence import Fence
+from .neighbours import Neighbours
+from .options import ServerOptions
 from .origin import Origins
-from .sockets import ReplyChannels
+from .reply_channels import ReplyChannels
 from .translation import ResponseReply, SocketReply
+from .waiting import Waiting
 
 logger = logging.getLogger("routechan")
 
-#: Seconds that connections the server left open have to end in when it stops.
-STOP_TIME = 10.0
+#: Seconds that open connections have to end within when the server stops.
+STOP_TIMEOUT = 10.0
+
+#: Seconds that the layer may take to be told that the server stops.
+DETACH_TIMEOUT = 2.0
 
 
-@dataclass(frozen=True)
-class ServerOptions:
-    """How the server face treats connections. Times are seconds, sizes bytes.
+class HandshakeRefusal(NamedTuple):
+    """Why a handshake is refused, and the HTTP ``status`` of that.
 
-    ``allowed_origins``: see ``Origins``; None allows the host the socket was opened on.
-    ``subprotocols``: those supported, of which the client's first choice is used.
-    ``socket_capacity``: messages that may wait for a slow client before it is closed with 1013.
-    ``health_path`` and ``metrics_path``: where the server answers for itself, before anything else; None for nowhere.
+    ``kind`` is the option that is a limit, or another kind of reason; ``reason`` is for the log.
     """
 
-    allowed_origins: Sequence[str] | None = None
-    subprotocols: Sequence[str] = ()
-    handshake_timeout: float = 5.0
-    socket_capacity: int = 1000
-    http_timeout: float = 120.0
-    body_limit: int = 2_621_440
-    health_path: str | None = None
-    metrics_path: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("health_path", "metrics_path"):
-            path = getattr(self, name)
-            if path is not None and not (isinstance(path, str) and path.startswith("/")):
-                raise ValueError(f"{name} is a path such as '/healthz', or None, not {path!r:.100}")
-        if self.health_path is not None and self.health_path == self.metrics_path:
-            raise ValueError(f"health_path and metrics_path are both {self.health_path!r}; give each its own")
+    kind: str
+    reason: str
+    status: int = 403
 
 
 @dataclass
 class Server:
-    """Lifetime: from the first connection to shutdown, on one event loop."""
+    """What the connections of one process share. Lifetime: from startup to shutdown, on one event loop.
+
+    Args:
+        consumers: What runs the consumers.
+        layer: The channel layer that replies and group messages come from.
+        options: How connections are treated.
+    """
 
     consumers: Consumers
     layer: BaseChannelLayer
@@ -61,39 +67,111 @@ class Server:
     responses: ReplyChannels[ResponseReply] = field(init=False)
 
     def __post_init__(self) -> None:
+        #: What is logged about clients, who must not be able to fill the log.
+        self.repeats = Repeats()
+        self.waiting = Waiting(self.options.server_bytes)
+        options = self.options
+        self.addresses = Addresses(options.address_sockets, options.rate("handshake_rate"), monotonic)
         self.sockets = ReplyChannels("websocket.send", translation.socket_reply, self.layer)
         self.responses = ReplyChannels("http.response", translation.response_reply, self.layer)
+        self.disconnects = Disconnects(self.consumers, self.layer)
+        self.fence = Fence(self.layer, self.sockets)
         self._origins = Origins(self.options.allowed_origins)
 
     async def start(self) -> None:
+        """Listen for replies, and start the consumers."""
         self.sockets.attach()
         self.responses.attach()
         await self.consumers.start(self.sockets)
-        self._presence = Presence(self.layer, "server")
-        self._presence.start()
+        self.fence.start()
+        self._responder = Responder(self.layer, "server")
+        self._responder.start()
+        self._unread = UnreadChannels(self.layer)
+        self._unread.start()
+        self._neighbours = Neighbours(self.layer)
+        self._neighbours.start()
 
     async def stop(self) -> None:
-        """End what the server left open, sockets with 1012, and run its disconnect consumers; then let go of all."""
-        self.stopping = True
-        for connections in (self.sockets, self.responses):
-            left = await connections.end(STOP_TIME)
-            if left:
-                logger.warning("%d connections did not end within %g s, and are left to themselves", left, STOP_TIME)
-        await self._presence.stop()
-        await self.consumers.stop()
-        await self.responses.detach()
-        await self.sockets.detach()
+        """Shut down in order.
 
-    def refusal(self, connect: Content) -> str | None:
-        """Why a socket is refused before any consumer sees it, or None."""
+        Connections that are still open are closed (sockets with 1012) and their disconnect consumers run; after that
+        the consumers stop, and the layer is detached last, so that what they sent is delivered.
+        """
+        self.stopping = True
+        self.fence.stop()
+        for connections in (self.sockets, self.responses):
+            left = await connections.end(STOP_TIMEOUT)
+            if left:
+                logger.warning(
+                    "%s did not end within %g s, and had to be abandoned", counted(left, "connection"), STOP_TIMEOUT
+                )
+        await self.disconnects.stop()
+        self._neighbours.stop()
+        await self._unread.stop()
+        await asyncio.gather(self._responder.stop(), self.consumers.stop())
+        await self._detach()
+
+    async def _detach(self) -> None:
+        """Give the reply channels back, if the layer is there to be told."""
+        why: object = None
+        detaching = asyncio.gather(self.responses.detach(), self.sockets.detach(), return_exceptions=True)
+        try:
+            results = await asyncio.wait_for(detaching, DETACH_TIMEOUT)
+        except asyncio.TimeoutError:
+            why = f"it has not answered for {DETACH_TIMEOUT:g} s"
+        else:
+            for error in results:
+                if isinstance(error, ChannelLayerUnavailable):
+                    why = error
+                elif isinstance(error, BaseException):
+                    raise error
+        if why is not None:
+            logger.warning(
+                "The server stops while its layer is away (%s). Others will end what its sockets had there as soon as "
+                "the layer is back and the lease of this process has run out",
+                why,
+            )
+
+    def mount(self, channels: Sequence[str], content: Content) -> None:
+        """Find the path of a connection in which the root path stands twice, if no route takes what it is so far.
+
+        uvicorn writes its ``--root-path`` before every path, also where the proxy has left it there.
+
+        Args:
+            channels: The channels of the connection's events.
+            content: The content of its first event, whose ``path`` changes.
+        """
+        path, prefix = content["path"], content["root_path"]
+        if prefix and translation.is_below(path, prefix) and not self.consumers.serves(channels, content):
+            below = {**content, "path": path[len(prefix) :] or "/"}
+            if self.consumers.serves(channels, below):
+                content.update(below)
+
+    def refusal(self, connect: Content) -> HandshakeRefusal | None:
+        """Decide whether to refuse a socket before a consumer sees it.
+
+        Args:
+            connect: The content of its ``websocket.connect``.
+
+        Returns:
+            Why to refuse it, or None.
+        """
         if self.stopping:
-            return "the server is stopping"
+            return HandshakeRefusal("stopping", "the server is stopping")
+        most = self.options.server_sockets
+        if most is not None and len(self.sockets) >= most:
+            return HandshakeRefusal("server_sockets", f"{most} sockets are open in this process", 503)
+        refused = self.addresses.refusal(address_of(connect))
+        if refused is not None:
+            return HandshakeRefusal(*refused, status=429)
         if not self.consumers.serves(SOCKET_CHANNELS, connect):
-            return f"no route for {', '.join(SOCKET_CHANNELS)} matches this path{self._nearest(connect)}"
-        return self._origins.refusal(connect["headers"])
+            reason = f"no route for {', '.join(SOCKET_CHANNELS)} matches this path{self._nearest(connect)}"
+            return HandshakeRefusal("route", reason)
+        origin = self._origins.refusal(connect["headers"], secure=connect["scheme"] in ("wss", "https"))
+        return None if origin is None else HandshakeRefusal("origin", origin)
 
     def _nearest(self, connect: Content) -> str:
-        """The most frequent mistake is the slash at the end: say so where it is that."""
+        """A hint for the log if a route matches but for the slash at the end, the most frequent mistake."""
         path = connect["path"]
         other = path[:-1] if path.endswith("/") else f"{path}/"
         if other and self.consumers.serves(SOCKET_CHANNELS, {**connect, "path": other}):

@@ -1,4 +1,4 @@
-"""The bounded outbox between whoever sends and one connection of the server."""
+"""The outgoing side of a connection: a bounded queue of what its client has not taken yet."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import logging
 import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from sys import getsizeof
 from types import CoroutineType
 from typing import Any
 
-from ..observe.failures import about
+from ..concurrency import ends_task
+from ..telemetry.log_fields import log_fields
 from .translation import Event
+from .waiting import Waiting, payload_of
 
 logger = logging.getLogger("routechan")
 
@@ -21,59 +24,93 @@ Send = Callable[[Event], Awaitable[None]]
 
 
 class Writer:
-    """The outgoing side of a connection, which sockets and responses extend: hands events to ``send``.
+    """The outgoing side of a connection, the base of sockets and responses: hands events to ``send`` in order.
 
-    Lifetime: connection. Only for its event loop. Events keep their order.
+    Lifetime: connection. Not thread-safe: use it on the connection's event loop.
 
-    While the server takes events without waiting, each goes out in the call that brings it. Once it makes
-    us wait, further events queue up, at most ``capacity``; ``write`` then answers False. Nobody but the
-    connection itself ever waits for a slow client.
+    As long as ``send`` returns without suspending, each event is sent within ``write``. Once ``send`` suspends, because
+    the client is slow, further events are queued. Senders never wait for the client; a full queue makes ``write``
+    return False.
+
+    Args:
+        send: The ASGI ``send`` of the connection.
+        most_bytes: The largest size of queued events; None for any. A larger event is taken where no other waits.
+        waiting: Counts what waits for all clients.
     """
 
-    __slots__ = ("_changed", "_gone", "_send", "_task", "queue")
+    __slots__ = ("_changed", "_gone", "_most_bytes", "_send", "_task", "_waiting", "queue", "waiting_bytes")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, most_bytes: int | None = None, waiting: Waiting | None = None) -> None:
         self._send = send
+        self._most_bytes = most_bytes
+        self._waiting = waiting or Waiting()
         self._task: asyncio.Task[None] | None = None
         self._changed: asyncio.Future[None] | None = None
         self._gone = False
-        #: What the server has not taken yet; None while it has taken everything.
+        #: Events that ``send`` has not taken yet; None while there are none and ``send`` is idle.
         self.queue: deque[Event] | None = None
+        self.waiting_bytes = 0  # the size of what is in the queue
 
     def write(self, event: Event, capacity: int) -> bool:
-        """Send or queue ``event``; False if it was not taken because the outbox is full."""
+        """Send an event, or queue it.
+
+        Args:
+            event: The ASGI event.
+            capacity: The largest number of queued events.
+
+        Returns:
+            False if the queue is full and the event was not taken.
+        """
         queue = self.queue
         if queue is not None:
-            if len(queue) >= capacity:
+            if len(queue) >= capacity or self.is_over(event):
                 return False
             queue.append(event)
+            self._waiting.add(self, event)
             return True
         sending = self._send(event)
         if type(sending) is not CoroutineType:
             sending = _coroutine(sending)
-        # A task for each event would cost as much as the send itself, so the first step is taken here:
-        # almost always the server takes the event at once and the coroutine is at its end.
+        # A task per event would cost as much as the send itself, so run the coroutine's first step here: almost always
+        # it finishes in that step.
         try:
             waits_for = sending.send(None)
         except StopIteration:
             return True
-        except Exception as error:
+        except BaseException as error:  # whatever a server raises, it is this connection's end and nobody else's
             self._fail(error)
             return True
         self.queue = deque()
         self._task = asyncio.get_running_loop().create_task(self._drain(_resume(sending, waits_for)))
         return True
 
+    def is_over(self, event: Event) -> bool:
+        """Whether ``event`` is too large to wait behind those that do."""
+        waiting = self.waiting_bytes
+        return (
+            self._most_bytes is not None and waiting > 0 and waiting + getsizeof(payload_of(event)) > self._most_bytes
+        )
+
+    def overflow(self, limit: str) -> None:
+        """Give the client up, because ``limit``, an option, is reached; drop what waits for it."""
+        raise NotImplementedError
+
     def drop(self) -> int:
-        """Forget what is queued; returns how many events that were."""
+        """Discard all queued events.
+
+        Returns:
+            The number of discarded events.
+        """
         if self.queue is None:
             return 0
         dropped = len(self.queue)
-        self.queue.clear()
+        while self.queue:
+            self._waiting.remove(self, self.queue.popleft())
+        self._waiting.forget(self)
         return dropped
 
     async def flushed(self) -> None:
-        """Return when the server has taken everything, or the connection is gone."""
+        """Wait until ``send`` has taken everything, or the connection is gone."""
         while self.queue is not None and not self._gone:
             await self._change()
 
@@ -86,6 +123,7 @@ class Writer:
         """The connection is gone: send nothing more."""
         self._gone = True
         self._send = _discard
+        self.drop()
         if self._task is not None:
             self._task.cancel()
         self._wake()
@@ -95,29 +133,37 @@ class Writer:
         try:
             await sending
             while queue:
-                await self._send(queue.popleft())
-        except Exception as error:
+                event = queue.popleft()
+                self._waiting.remove(self, event)
+                await self._send(event)
+        except BaseException as error:
+            if ends_task(error):
+                raise
             self._fail(error)
         finally:
+            self.drop()
             self.queue = None
             self._task = None
             self._wake()
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         self._gone = True
         self._send = _discard
-        # Servers raise an OSError on a send to a client that has left; the disconnect that follows says so properly.
-        if isinstance(error, OSError):
+        if _says_left(error):  # what servers raise on a send to a client that has left
             logger.debug("The server did not take an event: %r", error)
+            self._left()
         else:
             self._refused(error)
 
-    def _refused(self, error: Exception) -> None:
-        """The server refused an event for another reason than that the client has left."""
+    def _left(self) -> None:
+        """``send`` raised because the client has left; the disconnect event should follow."""
+
+    def _refused(self, error: BaseException) -> None:
+        """``send`` raised, and not because the client has left."""
         logger.warning(
             "The server refused an event, and the connection is given up: %r",
             error,
-            extra=about(connection=getattr(self, "name", None)),
+            extra=log_fields(connection=getattr(self, "name", None)),
         )
 
     def _wake(self) -> None:
@@ -127,8 +173,13 @@ class Writer:
             self._changed = None
 
 
+def _says_left(error: BaseException) -> bool:
+    """Whether a server's ``send`` raised because the client has left: an OSError (ASGI 2.4), or daphne's own class."""
+    return isinstance(error, OSError) or type(error).__name__ == "Disconnected"
+
+
 async def _discard(event: Event) -> None:
-    """The ``send`` of a connection that is gone."""
+    """Stands in for ``send`` once the connection is gone."""
 
 
 async def _coroutine(awaitable: Awaitable[None]) -> None:
@@ -137,11 +188,11 @@ async def _coroutine(awaitable: Awaitable[None]) -> None:
 
 @types.coroutine
 def _resume(coroutine: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
-    """Go on with a coroutine whose first step has been taken, as if the task had taken it."""
+    """Resume a coroutine whose first step has been run, as if the awaiting task had run that step too."""
     while True:
         try:
             value = yield waits_for
-        except BaseException as error:  # cancelled, say: the coroutine is told
+        except BaseException as error:  # such as CancelledError: the coroutine must see it
             step = functools.partial(coroutine.throw, error)
         else:
             step = functools.partial(coroutine.send, value)

@@ -1,68 +1,44 @@
-"""The contract of a channel layer: an async face, a sync face, and the rules both share.
+"""The contract of a channel layer: an async face, a 1.x face, and the rules both share.
 
-The async face (``BaseChannelLayer``) is what Channels 4 consumers call; the sync face
-(``SyncChannelLayer``) is what 1.x code calls and what ``message.channel_layer`` gives. Both move plain
-content and never see a ``Message``. Every layer passes the same tests, ``tests/layers/contract``.
+The async face (``BaseChannelLayer``) is what Channels 4 consumers call; the 1.x face (``SyncChannelLayer``) is what 1.x
+code calls and what ``message.channel_layer`` gives. Both move plain content and never see a ``Message``. A layer of
+your own has to have the abstract methods of ``BaseChannelLayer``; everything else is made of them (see
+``docs/layers.rst``). Every layer passes the same tests, ``tests/contract``.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import functools
-import re
+import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, ClassVar
 
 from .. import exceptions, names
+from ..concurrency import refuse_on_loop
 from ..encoding import Content
+from .envelope import Deliver, Headers
+from .options import FULL_DELAY, LONGEST_DELAY, NOW, Capacities, CapacityRules, check_delay, check_seconds
+from .polling import PollingQueue, PollingSubscription, run, wait_for_message
+from .receiver import Delivery, Subscription, Take
+from .statistics import COUNTED
 
-#: What takes the content sent to channels of this process: ``deliver(channels, content)``.
-Deliver = Callable[[Sequence[str], Content], None]
-
-#: What takes the messages of a subscription: ``take(channel, content)``.
-Take = Callable[[str, Content], object]
-
-Capacities = Mapping["str | re.Pattern[str]", int]
-
-
-class CapacityRules:
-    """How many unread messages a queue may hold.
-
-    Patterns are shell globs (the whole name) or compiled expressions (from its start); the first that
-    matches counts. The full channel name is tried before the part up to ``!`` (R4), because older
-    layers matched one or the other.
-    """
-
-    def __init__(self, capacity: int, channel_capacity: Capacities | None) -> None:
-        _check_capacity("capacity", capacity)
-        if channel_capacity is not None and not isinstance(channel_capacity, Mapping):
-            raise exceptions.InvalidChannelLayerError(
-                f"channel_capacity is a dict of patterns and capacities, such as {{'http.*': 200}}, not "
-                f"{channel_capacity!r}"
-            )
-        for pattern, limit in (channel_capacity or {}).items():
-            if not isinstance(pattern, (str, re.Pattern)):
-                raise exceptions.InvalidChannelLayerError(
-                    f"channel_capacity has the key {pattern!r}; a pattern is a glob or a compiled expression"
-                )
-            _check_capacity(f"channel_capacity[{pattern!r}]", limit)
-        self.capacity = capacity
-        self._patterns: list[tuple[re.Pattern[str], int]] = [
-            (re.compile(fnmatch.translate(pattern)) if isinstance(pattern, str) else pattern, limit)
-            for pattern, limit in (channel_capacity or {}).items()
-        ]
-        #: The capacity of the queue that a channel lies in.
-        self.of = functools.lru_cache(maxsize=4096)(self._of)
-
-    def _of(self, channel: str) -> int:
-        if self._patterns:
-            for name in (channel, names.queue_name(channel)):
-                for pattern, limit in self._patterns:
-                    if pattern.match(name):
-                        return limit
-        return self.capacity
+__all__ = [
+    "FULL_DELAY",
+    "LONGEST_DELAY",
+    "NOW",
+    "BaseChannelLayer",
+    "Capacities",
+    "CapacityRules",
+    "Deliver",
+    "Delivery",
+    "Headers",
+    "Subscription",
+    "SyncChannelLayer",
+    "Take",
+    "check_delay",
+    "check_seconds",
+]
 
 
 class _Layer:
@@ -73,204 +49,249 @@ class _Layer:
     extensions: ClassVar[list[str]] = ["groups", "flush", "statistics"]
 
     #: Seconds an unread message lives, and a group membership after its latest add.
-    expiry: float
-    group_expiry: float
-    capacity: int
-    channel_capacity: Capacities | None
-
-
-def check_seconds(**options: object) -> None:
-    """Raise ``InvalidChannelLayerError`` for the first of ``options`` that is no time."""
-    for name, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-            raise exceptions.InvalidChannelLayerError(
-                f"{name} is a number of seconds above 0, such as 60, not {value!r}"
-            )
-
-
-def _check_capacity(where: str, capacity: object) -> None:
-    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
-        raise exceptions.InvalidChannelLayerError(f"{where} is a number of messages from 1 on, not {capacity!r}")
-
-
-#: No delay, without which nothing needs to be checked.
-NOW = 0.0
-
-#: Seconds that a message may be delayed at most.
-LONGEST_DELAY = 366 * 86400
-
-#: Seconds until a delayed message tries again a channel that was full.
-FULL_DELAY = 1.0
-
-
-def check_delay(delay: object) -> float:
-    """Return ``delay`` if it is a number of seconds, else raise ``ValueError``."""
-    if delay is NOW:
-        return NOW
-    if isinstance(delay, bool) or not isinstance(delay, (int, float)) or not 0 <= delay < float("inf"):
-        raise ValueError(f"delay is a number of seconds of at least 0, such as 2.5, not {delay!r}")
-    if delay > LONGEST_DELAY:
-        raise ValueError(f"delay is at most {LONGEST_DELAY} seconds, not {delay!r}")
-    return delay
-
-
-class Subscription(Protocol):
-    """What ``BaseChannelLayer.subscribe`` returns. Only for its event loop. Lifetime: until ``end``."""
-
-    def free(self) -> None:
-        """There is room for one more message."""
-
-    def end(self) -> None:
-        """Take no more. What was on its way is left to others here, and to ``withdraw``."""
+    expiry: float = 60
+    group_expiry: float = 86400
+    #: Messages that a queue holds, and other capacities by pattern.
+    capacity: int = 100
+    channel_capacity: Capacities | None = None
 
 
 class BaseChannelLayer(_Layer, ABC):
     """The async face. Lifetime: process. Safe to use from several threads and event loops.
 
-    Names are checked by every method: a bad one raises ``InvalidName`` (a ``TypeError``). Content that is
-    no dict or cannot travel raises ``InvalidContent`` when it is sent.
+    Every method of our own layers checks names: a bad one raises ``InvalidName`` (a ``TypeError``). Content that is no
+    dict or cannot travel raises ``InvalidContent`` when it is sent.
     """
 
-    #: True where another process sees the same channels; False keeps workers from being started in vain.
+    #: Whether other processes see the same channels; if not, workers would get no messages.
     crosses_processes: ClassVar[bool]
 
     #: The name of this process on the layer: the part of its channels' names before ``!``, after the last dot.
     process: str
 
-    @property
+    #: Seconds between two calls of ``poll`` that found nothing, in the methods that are built on it.
+    poll_interval: ClassVar[float] = 0.05
+
+    # What a layer must implement
+
     @abstractmethod
+    async def send(self, channel: str, content: Content, delay: float = NOW, *, headers: Headers | None = None) -> None:
+        """Put a message at the end of ``channel``; never wait for room.
+
+        Args:
+            channel: a full channel name.
+            content: what ``routechan.encoding`` carries.
+            delay: seconds after which the message is sent. A channel that is full then is tried again each second.
+            headers: what travels beside the content, and arrives with it.
+
+        Raises:
+            ChannelFull: the channel holds as many messages as it may.
+            MessageTooLarge: the layer carries no message of this size.
+            ChannelLayerUnavailable: the layer cannot be reached, or was closed.
+        """
+
+    @abstractmethod
+    async def poll(self, channels: Sequence[str]) -> Delivery | None:
+        """Take the next message of any of ``channels`` that there is now.
+
+        Messages of one channel come in order, each is taken once, and a busy channel does not starve a quiet one.
+
+        Args:
+            channels: full channel names; one that ends in ``!`` stands for all channels that begin with it.
+
+        Returns:
+            A ``Delivery``, or None where there is no message now.
+
+        Raises:
+            ChannelLayerUnavailable: the layer cannot be reached, or was closed.
+        """
+
+    @abstractmethod
+    async def group_add(self, group: str, channel: str) -> None:
+        """Make ``channel`` a member of ``group`` for ``group_expiry`` seconds; adding again renews.
+
+        Raises:
+            ChannelLayerUnavailable: the layer cannot be reached, or was closed.
+        """
+
+    @abstractmethod
+    async def group_discard(self, group: str, channel: str) -> None:
+        """End the membership of ``channel`` in ``group``; silent where there is none.
+
+        Raises:
+            ChannelLayerUnavailable: the layer cannot be reached, or was closed.
+        """
+
+    @abstractmethod
+    async def group_channels(self, group: str) -> list[str]:
+        """The full names of the members of ``group``, in no promised order.
+
+        Raises:
+            ChannelLayerUnavailable: the layer cannot be reached, or was closed.
+        """
+
+    @abstractmethod
+    def forget(self, channel: str) -> None:
+        """End the memberships of ``channel``, which is gone, in all groups, and take back its last will.
+
+        Called for each socket that closes, from any thread; must not wait long, and raises nothing.
+        """
+
+    @abstractmethod
+    async def flush(self) -> None:
+        """Remove all messages and groups, those of all processes.
+
+        Raises:
+            ChannelLayerUnavailable: the layer cannot be reached, or was closed.
+        """
+
+    # Built on those; a layer may override them
+
+    @property
     def sync(self) -> SyncChannelLayer:
         """The 1.x face over the same channels."""
+        made: SyncChannelLayer | None = self.__dict__.get("_made_sync")
+        if made is None:
+            made = self.__dict__["_made_sync"] = RunningSyncLayer(self)
+        return made
 
-    @abstractmethod
-    def post(self, channel: str, content: Content, delay: float = NOW) -> Awaitable[None] | None:
-        """Start a send now, without waiting; what is returned, if anything, is awaited for its outcome.
+    def post(
+        self, channel: str, content: Content, delay: float = NOW, *, headers: Headers | None = None
+    ) -> Awaitable[None] | None:
+        """Start a ``send`` now, without waiting; call it only on the event loop's own thread.
 
-        Calls take effect in the order they are made. Only for the event loop's own thread.
-        Raises ``ChannelFull`` if that is known at once.
+        Calls take effect in the order they are made. The arguments ``channel``, ``content``, ``delay`` and ``headers``
+        are those of ``send``.
+
+        Returns:
+            An awaitable for the outcome, or None where the message is sent already.
+
+        Raises:
+            ChannelFull: the channel is full, if that is known at once.
         """
+        return asyncio.get_running_loop().create_task(self.send(channel, content, delay, headers=headers))
 
-    @abstractmethod
-    def post_group(self, group: str, content: Content, delay: float = NOW) -> Awaitable[None] | None:
-        """``group_send`` as ``post`` is to ``send``."""
+    def post_group(
+        self, group: str, content: Content, delay: float = NOW, *, headers: Headers | None = None
+    ) -> Awaitable[None] | None:
+        """What ``post`` returns, for a ``group_send`` to ``group`` with its ``content``, ``delay`` and ``headers``."""
+        return asyncio.get_running_loop().create_task(self.group_send(group, content, delay, headers=headers))
 
-    async def send(self, channel: str, content: Content, delay: float = NOW) -> None:
-        """Put ``content`` at the end of ``channel``; never waits for room, raises ``ChannelFull``.
+    async def group_send(
+        self, group: str, content: Content, delay: float = NOW, *, headers: Headers | None = None
+    ) -> None:
+        """Send ``content`` to every member of ``group``; a full member misses the message, counted as dropped.
 
-        With ``delay``, that many seconds later; a channel that is full then is tried again each second.
+        A message with a ``delay`` (seconds) goes to those who are members when it is sent, if the layer can do that,
+        else to those who are members now. ``headers`` and the errors are those of ``send``.
         """
-        pending = self.post(channel, content, delay)
-        if pending is not None:
-            await pending
+        for channel in await self.group_channels(group):
+            try:
+                await self.send(channel, content, delay, headers=headers)
+            except exceptions.ChannelFull:
+                self.count_dropped(channel, 1)
 
-    async def group_send(self, group: str, content: Content, delay: float = NOW) -> None:
-        """Send to every member; a member that is full misses the message, counted as dropped.
-
-        With ``delay``, that many seconds later, to who is a member then.
-        """
-        pending = self.post_group(group, content, delay)
-        if pending is not None:
-            await pending
-
-    @abstractmethod
     async def receive(self, channel: str) -> Content:
-        """Wait for the next message of ``channel`` (a full name). Cancelling loses nothing (R7)."""
+        """The content of the next message of ``channel``, a full name, once it comes; cancelling loses nothing (R7)."""
+        names.check_channel_name(channel)
+        return (await wait_for_message(self.poll, (channel,), self.poll_interval)).content
 
-    @abstractmethod
-    def subscribe(self, channels: Iterable[str], take: Take, room: int) -> Subscription:
-        """Have ``take(channel, content)`` called on the running event loop for each message of ``channels``.
+    def subscribe(self, channels: Iterable[str], take: Take, prefetch: int) -> Subscription:
+        """A subscription that calls ``take(delivery)`` on the running event loop for each message of ``channels``.
 
-        Those of one channel come in their order, a busy channel being no better off. At most ``room`` are taken off
-        them until ``subscription.free()`` says that there is room for another: the others stay for other processes.
-        (What was asked for in several places at once may be a little more; it waits, see ``held``.)
-        A process-specific name must end at its ``!`` and be of another face's making. What ``take`` raises is logged.
-        Raises ``ChannelLayerUnavailable`` where the layer was closed.
+        Messages of one channel come in order, and a busy channel does not starve a quiet one. Each delivery holds one
+        prefetch slot until its ``release`` or ``done``; while all slots are held, messages stay in the layer for other
+        processes. (Requests that ran side by side may fetch a little more; it waits, see ``held_headers``.)
+
+        Args:
+            channels: names of channels; a process-specific one ends at its ``!``, and was not made by ``new_channel``
+                of this face.
+            take: called with each ``Delivery``; what it raises is logged.
+            prefetch: how many slots there are.
+
+        Raises:
+            ChannelLayerUnavailable: the layer was closed.
         """
+        found = [names.check_receive_name(name) for name in channels]
+        return PollingSubscription(self.poll, found, take, prefetch, self.poll_interval)
+
+    def held_headers(self) -> list[dict[str, Any]]:
+        """The headers of messages that were fetched for subscriptions and have not reached them.
+
+        Messages wait like this while their event loop is held up, or while no prefetch slot is free. Those without
+        headers are left out. Any thread may call this.
+        """
+        return []
+
+    async def withdraw(self, channels: Iterable[str]) -> list[Delivery]:
+        """The messages of ``channels`` that had left the layer for this process and reached no consumer.
+
+        Call it when all subscriptions to ``channels`` in this process have ended, before the process ends: no other
+        process will get these messages.
+        """
+        return []
+
+    async def new_channel(self, prefix: str = "specific") -> str:
+        """An unused process-specific name, ``<prefix>.<process>!<random>``, that begins with ``prefix``."""
+        return names.new_channel(prefix, self.process)
+
+    async def group_count(self, group: str) -> int:
+        """How many members ``group`` has."""
+        return len(await self.group_channels(group))
+
+    async def global_statistics(self) -> dict[str, Any]:
+        """The counts of ``SyncChannelLayer.global_statistics``; zeros where a layer counts nothing."""
+        return dict.fromkeys(COUNTED, 0)
+
+    async def channel_statistics(self, channel: str) -> dict[str, Any]:
+        """The counts of ``SyncChannelLayer.channel_statistics`` for ``channel``; zeros where a layer counts nothing."""
+        return {**dict.fromkeys(COUNTED, 0), "messages_pending": 0, "messages_max_age": 0.0}
 
     def now(self) -> float:
         """The time in seconds, on a clock that the processes which share the layer agree on."""
         return time.time()
 
-    def held(self) -> list[Content]:
-        """What was taken off channels for subscriptions of this process, and has not reached them. From any thread.
-
-        It does not while something holds up their event loop, or while there is no room.
-        """
-        return []
-
-    async def withdraw(self, channels: Iterable[str]) -> list[tuple[str, Content]]:
-        """To be called when all subscriptions to ``channels`` here have ended, before the process does.
-
-        Returns what had left the layer for this process by then and reached nobody: nobody else will get it.
-        """
-        return []
-
-    @abstractmethod
-    async def new_channel(self, prefix: str = "specific") -> str:
-        """An unused process-specific name, ``<prefix>.<process>!<random>``."""
-
-    @abstractmethod
-    async def group_add(self, group: str, channel: str) -> None:
-        """Make ``channel`` a member for ``group_expiry`` seconds; adding again renews."""
-
-    @abstractmethod
-    async def group_discard(self, group: str, channel: str) -> None:
-        """End a membership; silent where there is none."""
-
-    @abstractmethod
-    async def group_channels(self, group: str) -> list[str]:
-        """The members, in no promised order."""
-
-    @abstractmethod
-    async def group_count(self, group: str) -> int:
-        """How many members there are."""
-
-    @abstractmethod
-    async def flush(self) -> None:
-        """Remove all messages and groups."""
-
-    @abstractmethod
-    async def global_statistics(self) -> dict[str, Any]:
-        """As ``SyncChannelLayer.global_statistics``."""
-
-    @abstractmethod
-    async def channel_statistics(self, channel: str) -> dict[str, Any]:
-        """As ``SyncChannelLayer.channel_statistics``."""
-
-    @abstractmethod
     def close(self) -> None:
-        """End what the layer runs and holds open; it cannot be used after that."""
+        """End what the layer runs and holds open, for good; overrides call this."""
+        for attached in self.__dict__.pop("_attached", {}).values():
+            attached.end()
 
-    @abstractmethod
+    # What servers need
+
     def attach(self, queue: str, deliver: Deliver) -> None:
-        """From now on ``deliver`` takes what is sent to ``queue``, a name that ends in ``.<process>!``.
+        """Hand on what is sent to ``queue`` from now on; its members do not expire, because they are live sockets.
 
-        It is called in any thread and must not wait. Members under an attached queue are live sockets
-        and requests: their memberships do not expire.
+        Args:
+            queue: a name that ends in ``.<process>!``.
+            deliver: called with ``(channels, content)`` in any thread; must not wait.
         """
+        attached: dict[str, PollingQueue] = self.__dict__.setdefault("_attached", {})
+        attached[queue] = PollingQueue(self.poll, queue, deliver, self.poll_interval)
 
-    @abstractmethod
     def detach(self, queue: str) -> Awaitable[None] | None:
-        """End ``attach``, and the memberships under ``queue``; what is returned, if anything, is awaited for the end.
+        """End ``attach`` and the memberships under ``queue``; call it only on the event loop's own thread.
 
-        Only for the event loop's own thread.
+        Returns:
+            An awaitable for the end, or None.
         """
+        attached: PollingQueue | None = self.__dict__.get("_attached", {}).pop(queue, None)
+        if attached is not None:
+            attached.end()
+        return None
 
-    @abstractmethod
     async def is_served(self, channel: str) -> bool:
-        """Whether a living process takes what is sent to ``channel``, a name of a queue that ends in ``!``."""
+        """Whether a living process takes what is sent to ``channel``, a name under a queue that ends in ``!``.
 
-    @abstractmethod
+        True where a layer cannot tell.
+        """
+        queue = names.queue_name(channel)
+        return not queue.endswith(f".{self.process}!") or queue in self.__dict__.get("_attached", {})
+
     def count_dropped(self, channel: str, messages: int) -> None:
-        """Messages for a channel under an attached queue were dropped: count them in the statistics."""
+        """Count ``messages`` (a number) for ``channel`` as dropped in the statistics, if the layer keeps any."""
 
-    @abstractmethod
-    def forget(self, channel: str) -> None:
-        """A channel under an attached queue is gone: end its memberships, which would not expire, and its last will."""
-
-    @abstractmethod
     def last_will(self, channel: str, to: str, content: Content) -> None:
-        """If this process dies without a word, another sends ``content`` to ``to``, once.
+        """Have another process send ``content`` to ``to``, once, if this process dies; where a layer can do so.
 
         ``channel`` lies under an attached queue; ``forget`` takes its last will back.
         """
@@ -279,35 +300,50 @@ class BaseChannelLayer(_Layer, ABC):
 class SyncChannelLayer(_Layer, ABC):
     """The 1.x face (``layers-and-protocol`` 2.2). Lifetime: process. Thread-safe.
 
-    Where an operation would block, it refuses to do so on a running event loop: ``WouldBlock`` names
-    the async twin.
+    An operation that would block for long raises ``WouldBlock`` on a running event loop, and names the async twin.
     """
 
     #: The async face over the same channels.
     layer: BaseChannelLayer
 
     @abstractmethod
-    def send(self, channel: str, content: Content, delay: float = NOW) -> None:
-        """As ``BaseChannelLayer.send``."""
+    def send(self, channel: str, content: Content, delay: float = NOW, *, headers: Headers | None = None) -> None:
+        """Send ``content`` to ``channel`` with ``delay`` and ``headers``, as ``BaseChannelLayer.send`` does."""
 
     @abstractmethod
-    def send_group(self, group: str, content: Content, delay: float = NOW) -> None:
-        """As ``BaseChannelLayer.group_send``."""
+    def send_group(self, group: str, content: Content, delay: float = NOW, *, headers: Headers | None = None) -> None:
+        """Send ``content`` to ``group`` with ``delay`` and ``headers``, as ``BaseChannelLayer.group_send`` does."""
 
     @abstractmethod
-    def receive(self, channels: Iterable[str], block: bool = False) -> tuple[str, Content] | tuple[None, None]:
-        """One message of any of ``channels``, as ``(full channel name, content)``.
+    def receive_delivery(self, channels: Iterable[str], block: bool = False) -> Delivery | None:
+        """One message of any of ``channels``.
 
-        ``(None, None)`` when there is none; with ``block`` only after waiting a while.
-        A process-specific name is given up to and including its ``!``.
+        Args:
+            channels: names of channels; a process-specific one ends at its ``!``.
+            block: wait a while for a message, if there is none.
+
+        Returns:
+            A ``Delivery``, or None where there is no message.
+
+        Raises:
+            WouldBlock: with ``block``, on a running event loop.
+            ChannelLayerUnavailable: the layer cannot be reached, or was closed.
         """
 
+    def receive(self, channels: Iterable[str], block: bool = False) -> tuple[str, Content] | tuple[None, None]:
+        """The ``(full channel name, content)`` of ``receive_delivery(channels, block)``, or ``(None, None)``.
+
+        ``channels`` and ``block`` are those of ``receive_delivery``.
+        """
+        delivery = self.receive_delivery(channels, block)
+        return (None, None) if delivery is None else (delivery.channel, delivery.content)
+
     def receive_many(self, channels: Iterable[str], block: bool = False) -> tuple[str, Content] | tuple[None, None]:
-        """The older name of ``receive``, which 1.x workers call."""
+        """The result of ``receive`` for ``channels`` and ``block``, under the older name that 1.x workers call."""
         return self.receive(channels, block)
 
     def new_channel(self, pattern: str) -> str:
-        """An unused name made of ``pattern``, which ends in ``?``, and random letters."""
+        """An unused name: ``pattern``, which must end in ``?`` (else ``InvalidName``), and random letters."""
         if not isinstance(pattern, str) or not pattern.endswith("?"):
             raise exceptions.InvalidName(
                 f"new_channel takes a pattern that ends in '?', such as 'reply?', not {pattern!r}"
@@ -316,23 +352,23 @@ class SyncChannelLayer(_Layer, ABC):
 
     @abstractmethod
     def group_add(self, group: str, channel: str) -> None:
-        """As ``BaseChannelLayer.group_add``."""
+        """Make ``channel`` a member of ``group``, as ``BaseChannelLayer.group_add`` does."""
 
     @abstractmethod
     def group_discard(self, group: str, channel: str) -> None:
-        """As ``BaseChannelLayer.group_discard``."""
+        """End the membership of ``channel`` in ``group``, as ``BaseChannelLayer.group_discard`` does."""
 
     @abstractmethod
     def group_channels(self, group: str) -> list[str]:
-        """As ``BaseChannelLayer.group_channels``."""
+        """The members of ``group``, as ``BaseChannelLayer.group_channels`` gives them."""
 
     @abstractmethod
     def group_count(self, group: str) -> int:
-        """As ``BaseChannelLayer.group_count``."""
+        """How many members ``group`` has."""
 
     @abstractmethod
     def flush(self) -> None:
-        """As ``BaseChannelLayer.flush``."""
+        """Remove all messages and groups, as ``BaseChannelLayer.flush`` does."""
 
     @abstractmethod
     def global_statistics(self) -> dict[str, Any]:
@@ -340,20 +376,72 @@ class SyncChannelLayer(_Layer, ABC):
 
     @abstractmethod
     def channel_statistics(self, channel: str) -> dict[str, Any]:
-        """The counts of one queue, ``messages_pending`` and ``messages_max_age`` (seconds)."""
+        """The counts of the queue of ``channel``, ``messages_pending`` and ``messages_max_age`` (seconds)."""
 
     def valid_channel_name(self, name: str, receive: bool = False) -> bool:
-        """True, or ``InvalidName`` (asgiref 1.x)."""
+        """True for a valid ``name``, else ``InvalidName`` (asgiref 1.x); with ``receive``, for one to receive from."""
         (names.check_receive_name if receive else names.check_channel_name)(name)
         return True
 
     def valid_channel_names(self, channels: list[str], receive: bool = False) -> bool:
-        """True for a list of valid names; ``AssertionError``, as in asgiref 1.x, for what is no such list."""
+        """True for a list ``channels`` of valid names (for ``receive``), else ``AssertionError``, as in asgiref 1.x."""
         if not isinstance(channels, list) or not channels:
             raise AssertionError(f"expected a list of channel names with at least one entry, not {channels!r}")
         return all(self.valid_channel_name(name, receive) for name in channels)
 
     def valid_group_name(self, name: str) -> bool:
-        """True, or ``InvalidName`` (asgiref 1.x)."""
+        """True for a valid ``name``, else ``InvalidName`` (asgiref 1.x)."""
         names.check_group_name(name)
         return True
+
+
+class RunningSyncLayer(SyncChannelLayer):
+    """A 1.x face made of the async ``layer``, whose methods it runs to their end. Lifetime: its layer's."""
+
+    #: Seconds a blocking ``receive`` waits before it gives up.
+    blocking_wait = 1.0
+
+    def __init__(self, layer: BaseChannelLayer) -> None:
+        self.layer = layer
+        self.expiry = layer.expiry
+        self.group_expiry = layer.group_expiry
+        self.capacity = layer.capacity
+        self.channel_capacity = layer.channel_capacity
+
+    def send(self, channel: str, content: Content, delay: float = NOW, *, headers: Headers | None = None) -> None:
+        run(self.layer.send(channel, content, delay, headers=headers))
+
+    def send_group(self, group: str, content: Content, delay: float = NOW, *, headers: Headers | None = None) -> None:
+        run(self.layer.group_send(group, content, delay, headers=headers))
+
+    def receive_delivery(self, channels: Iterable[str], block: bool = False) -> Delivery | None:
+        found = [names.check_receive_name(name) for name in channels]
+        if block:
+            refuse_on_loop("receive(block=True)", "await layer.receive(channel)")
+        ends = time.monotonic() + self.blocking_wait
+        while True:
+            delivery = run(self.layer.poll(found)) if found else None
+            if delivery is not None or not block or not found or time.monotonic() >= ends:
+                return delivery
+            time.sleep(self.layer.poll_interval)
+
+    def group_add(self, group: str, channel: str) -> None:
+        run(self.layer.group_add(group, channel))
+
+    def group_discard(self, group: str, channel: str) -> None:
+        run(self.layer.group_discard(group, channel))
+
+    def group_channels(self, group: str) -> list[str]:
+        return run(self.layer.group_channels(group))
+
+    def group_count(self, group: str) -> int:
+        return run(self.layer.group_count(group))
+
+    def flush(self) -> None:
+        run(self.layer.flush())
+
+    def global_statistics(self) -> dict[str, Any]:
+        return run(self.layer.global_statistics())
+
+    def channel_statistics(self, channel: str) -> dict[str, Any]:
+        return run(self.layer.channel_statistics(channel))

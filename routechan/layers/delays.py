@@ -1,4 +1,4 @@
-"""What is to be done later in this process."""
+"""Calls that are made later, in this process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger("routechan")
 
 
 class Delays:
-    """Calls that wait for their time, made on one thread, which lives while there are any. Lifetime: layer."""
+    """Calls that are made later, on one thread, which lives while there are any. Lifetime: layer."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -22,7 +22,7 @@ class Delays:
         self._running = False
 
     def call_later(self, seconds: float, call: Callable[[], object]) -> None:
-        """Call ``call`` after so many seconds; what it raises is logged."""
+        """Call ``call`` after ``seconds``, on the thread of the delays; what it raises is logged."""
         with self._changed:
             heapq.heappush(self._calls, (time.monotonic() + seconds, next(self._numbers), call))
             self._changed.notify()
@@ -31,7 +31,7 @@ class Delays:
                 threading.Thread(target=self._run, name="routechan-delays", daemon=True).start()
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Forget all calls that are still to be made."""
         with self._changed:
             self._calls.clear()
             self._changed.notify()
@@ -40,7 +40,7 @@ class Delays:
         while (call := self._next()) is not None:
             try:
                 call()
-            except Exception:  # one call's trouble is not that of those behind it
+            except Exception:  # an error in one call must not stop the next ones
                 logger.exception("What was to be done later failed")
 
     def _next(self) -> Callable[[], object] | None:

@@ -6,42 +6,38 @@ Content travels as bytes here too, so that what works on this layer works on the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from .. import names
-from ..encoding import Content, check_content
+from ..encoding import MAX_SIZE, Content, LazyContent, Serializer, check_content, encode_headers
 from ..exceptions import ChannelFull
-from .base import (
-    FULL_DELAY,
-    NOW,
-    BaseChannelLayer,
-    Capacities,
-    CapacityRules,
-    Deliver,
-    Subscription,
-    SyncChannelLayer,
-    Take,
-    check_delay,
-    check_seconds,
-)
 from .delays import Delays
-from .parcel import Parcel
-from .serializer import MAX_SIZE, Serializer
+from .envelope import Deliver, Headers
+from .faces import StoreChannelLayer, StoreSyncLayer
+from .losses import Losses
+from .options import FULL_DELAY, NOW, Capacities, CapacityRules, check_delay, check_seconds
+from .receiver import NoSource, Opener, Receiver
 from .statistics import Counts
 from .store import Store, channels_of
-from .subscription import StoreSubscription
-from .waiting import LoopWaiter, Stored, ThreadWaiter, refuse_on_loop
 
-#: Seconds a blocking ``receive`` of the sync face waits before it answers ``(None, None)``.
+#: Seconds a blocking ``receive`` of the 1.x face waits before it gives up.
 BLOCKING_WAIT = 1.0
 
 
-class InMemoryChannelLayer(BaseChannelLayer):
+class InMemoryChannelLayer(StoreChannelLayer):
     """Channels and groups in the memory of this process. Lifetime: process.
 
-    ``expiry`` and ``group_expiry`` are seconds (fractions allowed), ``capacity`` is messages per queue,
-    ``channel_capacity`` maps globs or compiled patterns to other capacities, ``max_size`` is bytes per message.
+    Args:
+        expiry: seconds that an unread message lives; fractions are allowed.
+        group_expiry: seconds that a membership lives after its latest add.
+        capacity: messages that a queue holds.
+        channel_capacity: other capacities, by glob or compiled pattern.
+        max_size: bytes of encoded content that a message has at most.
+        clock: the time in seconds, for stamps and expiry.
+
+    Raises:
+        InvalidChannelLayerError: an option has no such value.
     """
 
     crosses_processes = False
@@ -61,34 +57,33 @@ class InMemoryChannelLayer(BaseChannelLayer):
         self.group_expiry = group_expiry
         self.capacity = capacity
         self.channel_capacity = channel_capacity
-        self.process = names.random_part(10)
+        self.process = names.new_process(names.random_part(3))
+        self._counts = Counts()
         rules = CapacityRules(capacity, channel_capacity)
-        self._store = Store(self.process, expiry, group_expiry, rules, clock, Counts())
-        self._sync = InMemorySyncLayer(self, self._store, Serializer(max_size))
+        serializer = Serializer(max_size)
+        self._store = Store(self.process, expiry, group_expiry, rules, clock, self._counts)
+        self._receiver = Receiver(self._store, NoSource(), Opener(serializer, Losses(self._counts)), BLOCKING_WAIT)
+        self._marks = names.Marks(self.process)
+        self._sync = InMemorySyncLayer(self, self._store, serializer, self._marks)
 
     @property
-    def sync(self) -> SyncChannelLayer:
+    def receiver(self) -> Receiver:
+        return self._receiver
+
+    @property
+    def counts(self) -> Counts:
+        return self._counts
+
+    @property
+    def sync(self) -> InMemorySyncLayer:
         return self._sync
 
-    def post(self, channel: str, content: Content, delay: float = NOW) -> None:
-        # Memory never makes anyone wait, so both faces are one call.
-        self._sync.send(channel, content, delay)
+    def post(self, channel: str, content: Content, delay: float = NOW, *, headers: Headers | None = None) -> None:
+        # A send in memory never waits, so both faces use one call.
+        self._sync.send(channel, content, delay, headers=headers)
 
-    def post_group(self, group: str, content: Content, delay: float = NOW) -> None:
-        self._sync.send_group(group, content, delay)
-
-    async def receive(self, channel: str) -> Content:
-        waiter = LoopWaiter((self._store.queue_of(channel),), channel)
-        if not self._store.take(waiter):
-            await self._store.wait(waiter)
-        return self._sync.decode(waiter.received())
-
-    def subscribe(self, channels: Iterable[str], take: Take, room: int) -> Subscription:
-        queues = [self._store.check_shared(names.check_receive_name(name)) for name in channels]
-        return StoreSubscription(self._store, queues, take, room, decode=self._sync.decode)
-
-    async def new_channel(self, prefix: str = "specific") -> str:
-        return names.new_channel(prefix, self.process)
+    def post_group(self, group: str, content: Content, delay: float = NOW, *, headers: Headers | None = None) -> None:
+        self._sync.send_group(group, content, delay, headers=headers)
 
     async def group_add(self, group: str, channel: str) -> None:
         self._sync.group_add(group, channel)
@@ -98,9 +93,6 @@ class InMemoryChannelLayer(BaseChannelLayer):
 
     async def group_channels(self, group: str) -> list[str]:
         return self._sync.group_channels(group)
-
-    async def group_count(self, group: str) -> int:
-        return self._sync.group_count(group)
 
     async def flush(self) -> None:
         self._sync.flush()
@@ -120,80 +112,86 @@ class InMemoryChannelLayer(BaseChannelLayer):
     def detach(self, queue: str) -> None:
         self._store.detach(queue)
 
+    async def check_foreign(self, channel: str, queue: str) -> None:
+        if self._marks.is_foreign(queue):
+            raise names.foreign(channel)
+
     async def is_served(self, channel: str) -> bool:
         return names.queue_name(channel) in self._store.attached
-
-    def count_dropped(self, channel: str, messages: int) -> None:
-        self._store.counts.add(names.queue_name(channel), "dropped_count", messages)
 
     def forget(self, channel: str) -> None:
         self._store.forget(channel)
 
-    def last_will(self, channel: str, to: str, content: Content) -> None:
-        """Nobody is left to read it when the only process has died."""
 
+class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
+    """The 1.x face of ``InMemoryChannelLayer``. Lifetime: its layer's.
 
-class InMemorySyncLayer(SyncChannelLayer):
-    """The 1.x face of ``InMemoryChannelLayer``. Lifetime: its layer's."""
+    Args:
+        layer: the async face.
+        store: the channels and groups of both faces.
+        serializer: content to bytes and back.
+        marks: tells channels of other layers.
+    """
 
-    def __init__(self, layer: InMemoryChannelLayer, store: Store, serializer: Serializer) -> None:
-        self.layer = layer
+    def __init__(self, layer: InMemoryChannelLayer, store: Store, serializer: Serializer, marks: names.Marks) -> None:
+        super().__init__(layer)
+        self._is_foreign = marks.is_foreign
         self._store = store
         self._serializer = serializer
         self._delays = Delays()
-        self.expiry = layer.expiry
-        self.group_expiry = layer.group_expiry
-        self.capacity = layer.capacity
-        self.channel_capacity = layer.channel_capacity
 
-    def send(self, channel: str, content: Content, delay: float = NOW) -> None:
-        deliver = self._store.attached.get(names.queue_name(names.check_channel_name(channel)))
-        if check_delay(delay):
-            self._send_later(channel, self._serializer.encode(content), delay)
-        elif deliver is not None:
-            deliver((channel,), content)
+    def send(self, channel: str, content: Content, delay: float = NOW, *, headers: Headers | None = None) -> None:
+        if delay is not NOW and check_delay(delay):
+            self._check(channel)
+            self._send_later(channel, self._serializer.encode(content), encode_headers(headers), delay)
+            return
+        if type(channel) is str:
+            names.checked_channel(channel)
         else:
-            self._store.put(channel, self._serializer.encode(content))
+            names.check_channel_name(channel)
+        queue = names.queue_name(channel)
+        deliver = self._store.attached.get(queue)
+        if deliver is not None:
+            deliver((channel,), content)
+        elif self._is_foreign(queue):
+            raise names.foreign(channel)
+        else:
+            encoded = encode_headers(headers) if headers else b""
+            self._store.put(channel, self._serializer.encode(content), encoded)
 
-    def _send_later(self, channel: str, data: bytes, delay: float) -> None:
+    def _send_later(self, channel: str, body: bytes, headers: bytes, delay: float) -> None:
         def due() -> None:
+            deliver = self._store.attached.get(names.queue_name(channel))
             try:
-                self.send(channel, self._serializer.decode(data))
+                if deliver is not None:
+                    deliver((channel,), self._serializer.decode(body))
+                else:
+                    self._store.put(channel, body, headers)
             except ChannelFull:
-                self._send_later(channel, data, FULL_DELAY)
+                self._send_later(channel, body, headers, FULL_DELAY)
 
         self._delays.call_later(delay, due)
 
-    def send_group(self, group: str, content: Content, delay: float = NOW) -> None:
+    def send_group(self, group: str, content: Content, delay: float = NOW, *, headers: Headers | None = None) -> None:
         names.check_group_name(group)
         check_content(content)
-        parcel = Parcel(self._serializer, content=content)
+        lazy, encoded = LazyContent(self._serializer, content=content), encode_headers(headers)
         if check_delay(delay):
-            later = Parcel(self._serializer, data=parcel.data)
-            self._delays.call_later(delay, lambda: self._store.deliver(group, later))
+            later = LazyContent(self._serializer, data=lazy.data)
+            self._delays.call_later(delay, lambda: self._store.deliver(group, later, encoded))
         else:
-            self._store.deliver(group, parcel)
-
-    def receive(self, channels: Iterable[str], block: bool = False) -> tuple[str, Content] | tuple[None, None]:
-        waiter = ThreadWaiter([self._store.check_shared(names.check_receive_name(name)) for name in channels])
-        if not self._store.take(waiter):
-            try:
-                if block and waiter.queues:
-                    refuse_on_loop("receive(block=True)", "await layer.receive(channel)")
-                    waiter.woken.wait(BLOCKING_WAIT)
-            except BaseException:
-                self._store.leave(waiter, put_back=True)
-                raise
-            self._store.leave(waiter, put_back=False)
-        if waiter.item is None:
-            return None, None
-        return waiter.item.channel, self._serializer.decode(waiter.item.data)
+            self._store.deliver(group, lazy, encoded)
 
     def group_add(self, group: str, channel: str) -> None:
-        self._store.add(names.check_group_name(group), names.check_channel_name(channel))
+        self._store.add(names.check_group_name(group), self._check(channel))
 
     def group_discard(self, group: str, channel: str) -> None:
-        self._store.discard(names.check_group_name(group), names.check_channel_name(channel))
+        self._store.discard(names.check_group_name(group), self._check(channel))
+
+    def _check(self, channel: str) -> str:
+        if self._is_foreign(names.queue_name(names.check_channel_name(channel))):
+            raise names.foreign(channel)
+        return channel
 
     def group_channels(self, group: str) -> list[str]:
         return list(channels_of(self._store.members(names.check_group_name(group))))
@@ -213,6 +211,3 @@ class InMemorySyncLayer(SyncChannelLayer):
         pending, age = self._store.pending(queue)
         counts = self._store.counts.of(names.queue_name(channel))
         return {**counts, "messages_pending": pending, "messages_max_age": age}
-
-    def decode(self, item: Stored) -> Content:
-        return self._serializer.decode(item.data)

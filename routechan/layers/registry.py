@@ -1,4 +1,7 @@
-"""Alias -> layer. Empty until somebody configures it."""
+"""Channel layers by alias.
+
+The registry is empty until a program configures it.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ DEFAULT_CHANNEL_LAYER = "default"
 #: Makes the layer of an alias, or returns None where the alias is not configured.
 Factory = Callable[[str], "SyncChannelLayer | None"]
 
-_ADVICE = (
-    "call routechan.application(routing) first, or in a Django project add 'routechan_django' to "
-    "INSTALLED_APPS and this alias to CHANNEL_LAYERS"
+_NOT_SET_UP = (
+    "nothing has set up the layers of this process yet. In a Django project call django.setup() first, as manage.py "
+    "and get_asgi_application() do, with 'routechan_django' in INSTALLED_APPS (above an app whose ready() sends) and "
+    "this alias in CHANNEL_LAYERS; without Django call routechan.application(routing) first"
 )
 
 
@@ -29,8 +33,13 @@ class ChannelLayers:
         self._factory: Factory | None = None
 
     def configure(self, factory: Factory | None) -> None:
-        """Ask ``factory`` for the aliases not set by hand."""
+        """Make the layers of aliases that were not ``set`` with ``factory``."""
         self._factory = factory
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is something that makes layers."""
+        return self._factory is not None
 
     def __getitem__(self, alias: str) -> SyncChannelLayer:
         layer = self._layers.get(alias)
@@ -46,12 +55,12 @@ class ChannelLayers:
         return True
 
     def made(self) -> dict[str, SyncChannelLayer]:
-        """The layers there are so far, by alias; none is made for it."""
+        """The layers that were made or set so far, by alias."""
         with self._lock:
             return dict(self._layers)
 
     def set(self, alias: str, layer: SyncChannelLayer | None) -> SyncChannelLayer | None:
-        """Put ``layer`` under ``alias`` (None forgets it); returns the one that was there."""
+        """The layer that was at ``alias`` before ``layer`` (None removes it) takes its place."""
         with self._lock:
             previous = self._layers.pop(alias, None)
             if layer is not None:
@@ -73,9 +82,15 @@ class ChannelLayers:
             if layer is None and self._factory is not None:
                 layer = self._factory(alias)
             if layer is None:
-                raise UnknownChannelLayer(alias, _ADVICE)
+                raise UnknownChannelLayer(alias, self._advice())
             self._layers[alias] = layer
             return layer
+
+    def _advice(self) -> str:
+        if self._layers:
+            known = ", ".join(map(repr, self._layers))
+            return f"this process has {known}; use one of these, or give the layer itself as channel_layer"
+        return "configure it" if self.configured else _NOT_SET_UP
 
 
 #: The one registry: ``Channel`` and ``Group`` look their layer up here.

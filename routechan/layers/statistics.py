@@ -1,4 +1,4 @@
-"""How many messages went where, were refused, dropped, or expired unread."""
+"""Counts of messages that were sent, refused, dropped, or expired unread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter, OrderedDict
 #: What is counted, for a layer and for each queue (``layers-and-protocol`` 2.8).
 COUNTED = ("messages_count", "channel_full_count", "dropped_count", "expired_count")
 
-#: How many queues have counts of their own; with more, the one counted first is forgotten.
+#: How many queues have counts of their own; beyond that, the oldest counts are forgotten.
 COUNTED_QUEUES = 10_000
 
 
@@ -24,9 +24,18 @@ class Counts:
         """Whether anything was counted since the last ``take``."""
         return bool(self._totals)
 
-    def add(self, queue: str, what: str, by: int = 1) -> None:
+    def add(self, queue: str | None, what: str, by: int = 1) -> None:
+        """Add ``by`` to the count ``what`` of ``queue``, and to the totals; None counts in the totals only.
+
+        Args:
+            queue: the name of a queue, or None.
+            what: one of ``COUNTED``.
+            by: how many.
+        """
         with self._lock:
             self._totals[what] += by
+            if queue is None:
+                return
             counted = self._queues.get(queue)
             if counted is None:
                 counted = self._queues[queue] = Counter()
@@ -35,7 +44,7 @@ class Counts:
             counted[what] += by
 
     def of(self, queue: str | None) -> dict[str, int]:
-        """The counts of one queue, or those of the layer."""
+        """The counts of ``queue``, or the totals of the layer for None."""
         with self._lock:
             counted = self._totals if queue is None else self._queues.get(queue, Counter())
             return {what: counted[what] for what in COUNTED}

@@ -1,34 +1,39 @@
 """The messages and groups that one process holds itself.
 
-For the in-memory layer that is everything; for a layer that crosses processes, the channels of this process,
-and what was taken off other channels for a reader that has gone.
+For the in-memory layer these are all; for a layer that crosses processes, they are those of the channels of this
+process, and messages popped off other channels for a reader that has gone.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from .. import names
+from ..encoding import LazyContent
 from ..exceptions import ChannelFull, InvalidContent, InvalidName
-from .base import CapacityRules, Deliver
-from .parcel import Parcel
+from .envelope import MESSAGE, Deliver, Envelope, make_envelope
+from .options import CapacityRules
 from .statistics import Counts
-from .waiting import LoopWaiter, Stored, Subscriber, Waiter, make_stored, wake
-
-#: Told when a membership ends by itself: ``ended(group, channel)``.
-Ended = Callable[[str, str], object]
+from .waiters import Subscriber, Waiter, in_turn, wake
 
 
 class Store:
-    """Queues, waiters and memberships. Lifetime: layer. Every method takes the lock.
+    """Queues, waiters and memberships. Lifetime: layer, in one process. Thread-safe.
 
-    A queue is what lies up to ``!``, except for the channels of this process (``new_channel``): each of these is
-    read by one consumer, so each is a queue, with a capacity of its own.
+    A queue is named by what lies up to ``!``, except for the channels of this process (``new_channel``): each of these
+    has one reader, so each is a queue, with a capacity of its own.
+
+    Args:
+        process: the part of this process' channel names before ``!``.
+        expiry, group_expiry: seconds that an unread message and a membership live.
+        rules: how many messages a queue holds.
+        clock: the time in seconds, for stamps and expiry.
+        counts: where messages are counted.
+        ended_kept: how many memberships that expired or went unread are remembered for ``take_ended``.
     """
 
     def __init__(
@@ -39,7 +44,7 @@ class Store:
         rules: CapacityRules,
         clock: Callable[[], float],
         counts: Counts,
-        ended: Ended | None = None,
+        ended_kept: int = 0,
     ) -> None:
         self.expiry = expiry
         self.group_expiry = group_expiry
@@ -48,24 +53,24 @@ class Store:
         self.counts = counts
         self.attached: dict[str, Deliver] = {}
         self._own = f".{process}!"
-        #: What a message to a channel lies in; raises ``InvalidName``.
+        #: The queue of a channel; raises ``InvalidName``.
         self.queue_of = functools.lru_cache(maxsize=16_384)(self._queue_of)
-        self._ended = ended
+        self._ended: deque[tuple[str, str]] = deque(maxlen=ended_kept)
         self._lock = threading.RLock()
         self._number = 0
         self._purge_at = clock() + 2 * expiry
-        self._queues: dict[str, deque[Stored]] = {}
+        self._queues: dict[str, deque[Envelope]] = {}
         self._waiters: dict[str, list[Waiter]] = {}
-        # group -> queue name -> channel -> when it ends; by queue name, because one deliver serves all its members
+        # group -> queue name -> channel -> end; by queue name, because one ``deliver`` serves all members of a queue
         self._groups: dict[str, dict[str, dict[str, float]]] = {}
         self._memberships: dict[str, set[str]] = {}
 
     def is_own(self, queue_name: str) -> bool:
-        """Whether these are channels of this process."""
+        """Whether ``queue_name`` holds channels of this process."""
         return queue_name.endswith(self._own)
 
     def check_shared(self, queue_name: str) -> str:
-        """Return ``queue_name`` unless these are channels of this process, which nobody reads all at once."""
+        """The checked ``queue_name``; ``InvalidName`` for channels of this process, each read by its full name."""
         if self.is_own(queue_name):
             raise InvalidName(
                 f"{queue_name!r} holds channels that new_channel() of the async face made, or a server's; each is "
@@ -79,21 +84,23 @@ class Store:
 
     # Messages
 
-    def put(self, channel: str, data: bytes) -> None:
-        """Raises ``ChannelFull``."""
+    def put(self, channel: str, body: bytes, headers: bytes = b"") -> None:
+        """Queue ``body`` with ``headers`` for ``channel``, or give it to a waiter; ``ChannelFull`` without room."""
         queue = self.queue_of(channel)
         woken: list[Waiter] = []
         with self._lock:
-            if not self._offer(queue, channel, data, self.clock() + self.expiry, woken):
+            if not self._offer(queue, (channel, body, headers, self.clock() + self.expiry), woken):
                 self.counts.add(names.queue_name(queue), "channel_full_count")
                 raise ChannelFull(queue, self.rules.of(channel))
         self.counts.add(names.queue_name(queue), "messages_count")
         self.wake(woken)
 
-    def put_many(self, channels: Sequence[str], data: bytes, expires: float | None = None) -> None:
-        """One message to each of ``channels``, which share a queue name; those that are full miss it.
+    def put_many(
+        self, channels: Sequence[str], body: bytes, headers: bytes = b"", expires: float | None = None
+    ) -> None:
+        """Put one message into each of ``channels``, which share a queue name; channels that are full miss it.
 
-        With ``expires`` it came from another process, which counted it.
+        ``body`` and ``headers`` are encoded. With ``expires`` (seconds) the message was counted where it comes from.
         """
         woken: list[Waiter] = []
         dropped = 0
@@ -106,47 +113,48 @@ class Store:
             waiters = self._waiters
             self._number += 1
             for channel in channels:
-                # One consumer waits for its own channel: by far the most frequent in a large group.
+                # Fast path for large groups: one consumer waits for its own channel.
                 waiting = waiters.pop(channel, None) if own else None
                 if waiting is not None and len(waiting) == 1:
                     waiter = waiting[0]
-                    waiter.item = make_stored((self._number, expires, channel, data))
+                    waiter.item = make_envelope((MESSAGE, channel, body, headers, expires, self._number))
                     woken.append(waiter)
                     continue
                 if waiting is not None:
                     waiters[channel] = waiting
-                dropped += not self._offer(channel if own else queue_name, channel, data, expires, woken)
+                dropped += not self._offer(channel if own else queue_name, (channel, body, headers, expires), woken)
         self.wake(woken)
         if dropped:
             self.counts.add(queue_name, "dropped_count", dropped)
         if sent_here and dropped < len(channels):
             self.counts.add(queue_name, "messages_count", len(channels) - dropped)
 
-    def keep(self, arrivals: Iterable[tuple[str, bytes, float]], woken: list[Waiter]) -> None:
-        """Take what was popped elsewhere: to who waits for it, else in its place.
+    def keep(self, arrivals: Iterable[Envelope], woken: list[Waiter] | None = None) -> None:
+        """Give ``arrivals``, messages popped off queues in Redis, to waiters, and keep the others.
 
-        Where a channel of this process is full, the oldest make room. Of channels that others read too no more is
-        popped than somebody has waited for, and all of it is kept.
-        ``arrivals`` are channel, data and when it expires. Who waited is added to ``woken``, to be told with ``wake``,
-        together with others.
+        In a full channel of this process the oldest make room; other channels keep all, because a pop takes no more
+        than waiters want. Waiters that got a message are woken, or added to ``woken`` for one ``wake`` of many.
         """
+        found: list[Waiter] = [] if woken is None else woken
         with self._lock:
-            for channel, data, expires in arrivals:
+            for _, channel, body, headers, expires, _ in arrivals:
                 queue = self.queue_of(channel)
                 bounded = self.is_own(names.queue_name(queue))
-                while not self._offer(queue, channel, data, expires, woken, bounded):
+                while not self._offer(queue, (channel, body, headers, expires), found, bounded):
                     self._queues[queue].popleft()
                     self.counts.add(names.queue_name(queue), "dropped_count")
+        if woken is None:
+            self.wake(found)
 
     def take(self, waiter: Waiter) -> bool:
-        """Fill ``waiter`` with a message if one is there, else let it wait."""
+        """Whether ``waiter`` is given a message now; if there is none, it waits."""
         with self._lock:
             for queue in in_turn(waiter.queues):
                 if queue not in self._queues:
                     continue
                 stored = self._live(queue)
                 for item in stored:
-                    if waiter.accepts(item.channel):
+                    if waiter.channel is None or waiter.accepts(item.name):
                         stored.remove(item)
                         if not stored:
                             del self._queues[queue]
@@ -156,34 +164,29 @@ class Store:
             return False
 
     def subscribe(self, subscriber: Subscriber) -> bool:
-        """Give ``subscriber`` what is there; whether it has room left, and waits for more."""
+        """Whether ``subscriber`` has free slots left after it is given what is there, and so waits for more."""
         with self._lock:
-            for queue in in_turn(subscriber.queues):
-                stored = self._live(queue)
-                while stored and subscriber.room:
-                    subscriber.give(stored.popleft())
-                if not stored:
-                    self._queues.pop(queue, None)
-            if subscriber.room:
+            given = True
+            while given:
+                given = False
+                for queue in tuple(subscriber.queues):
+                    stored = self._live(queue) if queue in self._queues and subscriber.room(queue) > 0 else None
+                    if stored:
+                        given = True
+                        subscriber.give(stored.popleft())
+                        if not stored:
+                            del self._queues[queue]
+            if subscriber.slots and subscriber not in self._waiters.get(subscriber.queues[0], ()):
                 self._remember_waiter(subscriber)
-            return subscriber.room > 0
+            return subscriber.slots > 0
 
-    def widen(self, subscriber: Subscriber) -> bool:
-        """``subscriber`` takes one more; whether it had no room, so that it has to ``subscribe`` again."""
+    def widen(self, subscriber: Subscriber, queue: str) -> Sequence[str]:
+        """The queues that ``subscriber`` has to ask for again, now that a message of ``queue`` left its slot."""
         with self._lock:
-            subscriber.room += 1
-            return subscriber.room == 1
-
-    async def wait(self, waiter: LoopWaiter) -> None:
-        """Return when ``waiter``, which ``take`` left waiting, has its message."""
-        try:
-            await waiter.future
-        except BaseException:
-            self.leave(waiter, put_back=True)
-            raise
+            return subscriber.vacate(queue)
 
     def leave(self, waiter: Waiter, *, put_back: bool) -> None:
-        """End a wait. What a cancelled waiter was given goes to the next one, or back to its place (R7)."""
+        """End the wait of ``waiter``; ``put_back`` gives its message to the next waiter, or back to its place (R7)."""
         woken: list[Waiter] = []
         with self._lock:
             self._forget_waiter(waiter)
@@ -192,9 +195,9 @@ class Store:
         self.wake(woken)
 
     def waiting(self, queue: str) -> int:
-        """How many messages of ``queue`` are waited for."""
+        """How many messages the waiters of ``queue`` would take."""
         waiting = self._waiters.get(queue)
-        return sum(waiter.room for waiter in tuple(waiting)) if waiting is not None else 0
+        return sum(waiter.room(queue) for waiter in tuple(waiting)) if waiting is not None else 0
 
     def pending(self, queue: str) -> tuple[int, float]:
         """How many messages wait in ``queue``, and for how many seconds the oldest does."""
@@ -202,26 +205,27 @@ class Store:
             stored = self._live(queue)
             return len(stored), self.clock() - stored[0].expires + self.expiry if stored else 0.0
 
-    def fetched(self) -> list[Stored]:
-        """What was taken off channels that others read too, and waits here for a reader of this process."""
+    def fetched(self) -> list[Envelope]:
+        """The messages of channels that other processes read too, which are kept here for a reader of this process."""
         with self._lock:
             queues = [queue for queue in self._queues if not self.is_own(names.queue_name(queue))]
             return [item for queue in queues for item in self._queues[queue]]
 
     def purge(self) -> None:
-        """Forget what has expired in queues that nobody reads."""
+        """Remove expired messages of all queues, including those without readers."""
         with self._lock:
             self._purge_at = self.clock() + 2 * self.expiry
             for queue in tuple(self._queues):
                 self._live(queue)
 
     def _offer(
-        self, queue: str, channel: str, data: bytes, expires: float, woken: list[Waiter], bounded: bool = True
+        self, queue: str, message: tuple[str, bytes, bytes, float], woken: list[Waiter], bounded: bool = True
     ) -> bool:
+        channel, body, headers, expires = message
         if expires > self._purge_at:
             self.purge()
         self._number += 1
-        item = Stored(self._number, expires, channel, data)
+        item: Envelope = make_envelope((MESSAGE, channel, body, headers, expires, self._number))
         if queue in self._waiters and self._give(queue, item, woken):
             return True
         stored = self._live(queue)
@@ -231,9 +235,11 @@ class Store:
         self._queues[queue] = stored
         return True
 
-    def _give(self, queue: str, item: Stored, woken: list[Waiter]) -> bool:
+    def _give(self, queue: str, item: Envelope, woken: list[Waiter]) -> bool:
         for waiter in tuple(self._waiters.get(queue, ())):
-            if waiter.accepts(item.channel):
+            if waiter.share is not None and waiter.room(queue) <= 0:
+                continue
+            if waiter.channel is None or waiter.accepts(item.name):
                 try:
                     waits = waiter.give(item)
                 except RuntimeError:  # its event loop is closed
@@ -242,14 +248,14 @@ class Store:
                 if not waits:
                     self._forget_waiter(waiter)
                     woken.append(waiter)
-                elif len(self._waiters[queue]) > 1:  # the next one is somebody else's
+                elif len(self._waiters[queue]) > 1:  # the next message goes to another waiter
                     self._waiters[queue].remove(waiter)
                     self._waiters[queue].append(waiter)
                 return True
         return False
 
     def wake(self, woken: list[Waiter]) -> None:
-        """Tell them that they have their message. Outside the lock, because a waiter may run at once."""
+        """Tell ``woken`` that they have their message; call it without the lock, because a waiter may run at once."""
         while woken and (gone := wake(woken)):
             woken = []
             with self._lock:
@@ -257,11 +263,11 @@ class Store:
                     for item in waiter.give_back():
                         self._put_back(item, woken)
 
-    def _put_back(self, item: Stored, woken: list[Waiter]) -> None:
-        queue = self.queue_of(item.channel)
+    def _put_back(self, item: Envelope, woken: list[Waiter]) -> None:
+        queue = self.queue_of(item.name)
         if not self._give(queue, item, woken):
             stored = self._queues.setdefault(queue, deque())
-            stored.insert(sum(earlier.number < item.number for earlier in stored), item)
+            stored.insert(sum(earlier.place < item.place for earlier in stored), item)
 
     def _remember_waiter(self, waiter: Waiter) -> None:
         for queue in waiter.queues:
@@ -278,57 +284,58 @@ class Store:
                 if not waiting:
                     del self._waiters[queue]
 
-    def _live(self, queue: str) -> deque[Stored]:
-        """The queue without what has expired; an empty one is forgotten until something is put."""
+    def _live(self, queue: str) -> deque[Envelope]:
+        """The queue without expired messages; an empty queue is forgotten until something is put."""
         stored = self._queues.get(queue)
         if stored is None:
             return deque()
         now = self.clock()
         while stored and stored[0].expires < now:
-            # Nobody reads this member: keep it in no group (43 of the spec's list).
-            channel = stored.popleft().channel
-            for group in self._ended_by_itself(channel):
+            # An unread message ends the memberships of its channel (item 43 of the spec's list).
+            channel = stored.popleft().name
+            for group in tuple(self._memberships.get(channel, ())):
+                self._ended.append((group, channel))
                 self._discard(group, channel)
             self.counts.add(names.queue_name(queue), "expired_count")
         if not stored:
             del self._queues[queue]
         return stored
 
-    def _ended_by_itself(self, channel: str) -> tuple[str, ...]:
-        groups = tuple(self._memberships.get(channel, ()))
-        if self._ended is not None:
-            for group in groups:
-                self._ended(group, channel)
-        return groups
-
     # Groups
 
     def add(self, group: str, channel: str) -> bool:
-        """Whether this is the first member of its queue."""
+        """Whether ``channel``, which this makes a member of ``group``, is the first of its queue there."""
         with self._lock:
             queues = self._groups.setdefault(group, {})
             members = queues.setdefault(names.queue_name(channel), {})
             first = not members
-            members.pop(channel, None)  # so that they stay in the order in which they end
+            members.pop(channel, None)  # re-inserted, so that members stay in order of their end
             members[channel] = self.clock() + self.group_expiry
             self._memberships.setdefault(channel, set()).add(group)
             return first
 
     def discard(self, group: str, channel: str) -> bool:
-        """Whether this was the last member of its queue."""
+        """Whether ``channel``, whose membership of ``group`` this ends, was the last of its queue there."""
         with self._lock:
             return self._discard(group, channel)
 
     def forget(self, channel: str) -> list[tuple[str, bool]]:
-        """End all memberships of ``channel``: their groups, and whether it was the last of its queue there."""
+        """The groups whose membership of ``channel`` this ends, each with whether it was the last of its queue."""
         if channel not in self._memberships:
             return []
         with self._lock:
             groups = tuple(self._memberships.get(channel, ()))
             return [(group, self._discard(group, channel)) for group in groups]
 
+    def take_ended(self) -> list[tuple[str, str]]:
+        """The memberships, as ``(group, channel)``, that expired or went unread since the last call."""
+        with self._lock:
+            ended = list(self._ended)
+            self._ended.clear()
+            return ended
+
     def members(self, group: str, queue_name: str | None = None) -> dict[str, list[str]]:
-        """Queue name -> live members, of one queue name or all, after those that expired are gone."""
+        """The live members of ``group`` by queue name, of ``queue_name`` or of all; expired ones are removed first."""
         with self._lock:
             queues = self._groups.get(group)
             if queues is None:
@@ -343,31 +350,38 @@ class Store:
                     found[name] = list(members)
             return found
 
-    def deliver(self, group: str, parcel: Parcel, queue_name: str | None = None, expires: float | None = None) -> None:
-        """One message to the members of ``queue_name``, or to all; those that are full miss it.
+    def deliver(
+        self,
+        group: str,
+        content: LazyContent,
+        headers: bytes = b"",
+        queue_name: str | None = None,
+        expires: float | None = None,
+    ) -> None:
+        """Send ``content`` to the members of ``group`` in ``queue_name``, or in all queues; full members miss it.
 
-        Raises ``InvalidContent`` for what some members cannot take, after the others got it.
+        It came from another process if ``expires`` (seconds) is given. Attached queues get no ``headers``. Raises
+        ``InvalidContent`` where some members cannot take it; the others got it.
         """
         refused: InvalidContent | None = None
         queues = self.members(group, queue_name)
-        # Those attached first: their content need not become bytes.
-        for name in [name for name in queues if name in self.attached]:
+        for name in [name for name in queues if name in self.attached]:  # first: their content needs no bytes
             members = queues.pop(name)
             deliver = self.attached.get(name)
             try:
                 if deliver is not None:
-                    deliver(members, parcel.content)
+                    deliver(members, content.content)
             except ChannelFull:
                 self.counts.add(name, "dropped_count")
-            except InvalidContent as error:  # of these members' making: the others still get it
+            except InvalidContent as error:  # only these members refused it
                 refused = error
         for members in queues.values():
-            self.put_many(members, parcel.data, expires)
+            self.put_many(members, content.data, headers, expires)
         if refused is not None:
             raise refused
 
     def memberships(self, live: bool) -> list[tuple[str, str]]:
-        """``(group, channel)`` of all members, or of those that somebody serves or reads now."""
+        """Each ``(group, channel)``; with ``live``, only those of channels that are served or read now."""
         with self._lock:
             return [
                 (group, channel)
@@ -377,13 +391,14 @@ class Store:
             ]
 
     def attach(self, queue_name: str, deliver: Deliver) -> None:
+        """Hand what is sent to ``queue_name`` to ``deliver``; ``InvalidName`` if the queue is not of this process."""
         if not self.is_own(queue_name):
             raise InvalidName(f"a queue of this process ends in {self._own!r}, not {queue_name!r}")
         with self._lock:
             self.attached[queue_name] = deliver
 
     def detach(self, queue_name: str) -> list[tuple[str, str]]:
-        """End the memberships under ``queue_name``; returns them as ``(group, channel)``."""
+        """The memberships under ``queue_name``, as ``(group, channel)``, which this ends with its ``attach``."""
         with self._lock:
             self.attached.pop(queue_name, None)
             ended = [
@@ -394,6 +409,7 @@ class Store:
             return ended
 
     def flush(self) -> None:
+        """Remove all messages and memberships."""
         with self._lock:
             self._queues.clear()
             self._groups.clear()
@@ -403,8 +419,7 @@ class Store:
         members = self._groups.get(group, {}).get(queue_name, {})
         over = list(itertools.takewhile(lambda channel: members[channel] < now, members))
         for channel in over:
-            if self._ended is not None:
-                self._ended(group, channel)
+            self._ended.append((group, channel))
             self._discard(group, channel)
         for queue in self._queues.keys() & (members if self.is_own(queue_name) else {queue_name}):
             self._live(queue)
@@ -425,11 +440,6 @@ class Store:
         if not self._groups[group]:
             del self._groups[group]
         return True
-
-
-def in_turn(queues: Sequence[str]) -> Sequence[str]:
-    """A busy channel must not starve a quiet one (2.3): in random order."""
-    return queues if len(queues) < 2 else random.sample(queues, len(queues))
 
 
 def channels_of(members: dict[str, list[str]]) -> Iterable[str]:

@@ -1,7 +1,7 @@
 """Clients that send messages to consumers and read the replies, with no server, loop or thread."""
 
-from .client import Client
-from .layers import fresh_layer
+from .client import Client, fresh_layer
+from .sent import sent
 from .websocket import WSClient
 
-__all__ = ["Client", "WSClient", "fresh_layer"]
+__all__ = ["Client", "WSClient", "fresh_layer", "sent"]

@@ -1,4 +1,4 @@
-"""A client with what a WebSocket has: path, headers, cookies, JSON frames, order, a handshake."""
+"""The test client for WebSockets: path, headers, cookies, JSON frames, order and handshake."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ import json
 from http.cookies import SimpleCookie
 from typing import Any
 
+from ..asgi.translation import socket_reply
 from ..encoding import Content
-from ..exceptions import DenyConnection
+from ..exceptions import DenyConnection, InvalidContent
 from ..layers import DEFAULT_CHANNEL_LAYER
+from ..layers.base import Delivery
 from .client import Client
 
-#: What has text as JSON unless it is text.
+#: A value to send as text: a str as it is, anything else as JSON.
 Text = Any
 
 
 class HandshakeFailed(AssertionError, DenyConnection):
-    """A connect consumer did not accept. Tests written for 1.x expect ``DenyConnection`` here, others an assertion."""
+    """A connect consumer did not accept; also a ``DenyConnection``, which tests written for 1.x expect."""
 
 
 class WSClient(Client):
-    """``WSClient(routing, ordered=False, alias="default")``: plays one WebSocket. Lifetime: test.
+    """Plays one WebSocket in a test. Lifetime: test.
 
-    ``headers`` holds what ``set_header`` was given and the cookies, as a dict; consumers get a list, as from a server.
+    Args:
+        routing: A routing list, or whatever else ``include`` takes.
+        ordered: Whether each message gets the next ``order``, counted from 0 as a server does.
+        alias: The layer to use, usually a ``fresh_layer``.
     """
+
+    #: Whether ``_get_content`` gives a dict of headers and a query string of text. Tests of 1.x look at these, and the
+    #: old import names set it; what consumers get is the same.
+    _content_of_1x = False
 
     def __init__(self, routing: Any, *, ordered: bool = False, alias: str = DEFAULT_CHANNEL_LAYER) -> None:
         super().__init__(routing, alias)
@@ -35,10 +44,11 @@ class WSClient(Client):
         self.order = 0
         self._headers: dict[str, bytes] = {}
         self._cookies: dict[str, str] = {}
-        self._sent_any = False
+        self._is_socket = False  # or what has sent requests and messages of the project only
+        self._rest: Content = {}  # what the reply that was looked at last holds besides
 
     def set_cookie(self, key: str, value: str) -> None:
-        """A cookie of the handshake (TC-19)."""
+        """Set the cookie ``key`` of the handshake to ``value`` (TC-19)."""
         self._cookies[key] = value
 
     def get_cookies(self) -> dict[str, str]:
@@ -46,26 +56,33 @@ class WSClient(Client):
         return dict(self._cookies)
 
     def set_header(self, key: str, value: str | bytes) -> None:
-        """A header of the handshake (TC-20); for a cookie there is ``set_cookie``."""
+        """Set the header ``key`` of the handshake to ``value`` (TC-20).
+
+        Raises:
+            ValueError: The header is ``cookie``; use ``set_cookie``.
+        """
         if key.lower() == "cookie":
             raise ValueError("the cookie header is made from the cookies; use client.set_cookie(key, value)")
-        self._headers[key] = value.encode("latin-1") if isinstance(value, str) else value
+        self._headers[key] = _as_bytes(value)
 
     @property
     def headers(self) -> dict[str, bytes]:
-        """The headers, and the cookies as ``cookie``."""
+        """The headers of the handshake, and its cookies as ``cookie``; consumers get a list, as from a server."""
         cookies = SimpleCookie(self.get_cookies()).output(header="", sep=";").strip()
         return {**self._headers, **({"cookie": cookies.encode("latin-1")} if cookies else {})}
 
     def _get_content(self, content: Content | None = None, text: Text = None, path: str = "/") -> Content:
-        """What is sent: keys of ``content`` win over the arguments (TC-22)."""
-        content = copy.deepcopy(content) if content else {}
+        """The message to send: keys of ``content`` take precedence over the arguments (TC-22).
+
+        Headers and query string are what a server sends, unless ``_content_of_1x``.
+        """
+        given, content = content or {}, copy.deepcopy(content) if content else {}
         content.setdefault("reply_channel", self.reply_channel)
         content.setdefault("path", path)
-        content.setdefault("headers", [[key.lower().encode("latin-1"), value] for key, value in self.headers.items()])
+        content.setdefault("headers", self.headers)
         if "?" in content["path"]:
             content["path"], _, query = content["path"].partition("?")
-            content.setdefault("query_string", query.encode())
+            content.setdefault("query_string", query)
         text = text or content.get("text")
         if text is not None:
             content["text"] = text if isinstance(text, str) else json.dumps(text)
@@ -73,38 +90,74 @@ class WSClient(Client):
             if "order" in content:
                 raise ValueError("an ordered client counts itself; set client.order instead of the key 'order'")
             content["order"] = self.order
-        return content
+        return content if self._content_of_1x else _as_from_a_server(content, given)
 
     def send(self, to: str, content: Content | None = None, text: Text = None, path: str = "/") -> None:
-        """Send a message with path, headers and, encoded as JSON unless it is a str, ``text`` (TC-22 to TC-25)."""
-        content = self._get_content(content, text, path)
+        """Send a message with the handshake's headers (TC-22 to TC-25).
+
+        Args:
+            to: The channel.
+            content: Keys of the message; they take precedence over the other arguments.
+            text: The text to send; encoded as JSON unless it is a str.
+            path: The path of the WebSocket, with its query string if there is one.
+        """
+        made = self._get_content(content, text, path)
         if to != "websocket.connect":
-            content.pop("query_string", None)
-        self.channel_layer.send(to, content)
+            made.pop("query_string", None)
+        self.channel_layer.send(to, _as_from_a_server(made, content or {}))
         if self.ordered:
             self.order += 1
-        self._sent_any = True
+        self._is_socket = self._is_socket or to.startswith("websocket.")
+
+    def _receive(self, channel: str) -> Delivery | None:
+        if channel == self.reply_channel and self._rest:
+            rest, self._rest = self._rest, {}
+            return Delivery(channel, rest, {})
+        return super()._receive(channel)
 
     def receive(self, json: bool = True) -> Any:
-        """The next reply: its ``text``, decoded from JSON unless told otherwise, or all of it without text (TC-26)."""
+        """The next reply: its ``text``, or the whole dict if it has none; None without a reply (TC-26).
+
+        A ``close`` beside the text is the next reply, as a client sees it.
+
+        Args:
+            json: Whether to decode the text as JSON.
+
+        Raises:
+            AssertionError: The reply is nothing that a socket takes.
+        """
         content = super().receive()
         if not content:
             return None
+        if self._is_socket:
+            _check_reply(content)
         if "text" not in content:
             return content
         text = content["text"]
+        if content.get("close"):
+            self._rest = {"close": content["close"]}
         return _decoded(text) if json and isinstance(text, str) else text
 
     def consume(
         self, channel: str, fail_on_none: bool = True, check_accept: bool = True, *, steps: int | None = None
     ) -> Any:
-        """As ``Client.consume``. After ``websocket.connect`` the next reply must be ``{"accept": True}`` and is taken.
+        """Run the consumer of the next message on a channel (TC-27).
 
-        If it is not: an ``AssertionError`` that is a ``DenyConnection`` too, unless ``check_accept`` is False (TC-27).
+        After ``websocket.connect`` the next reply must have ``"accept": True``, which is taken; what it has besides is
+        the next reply. Otherwise this raises ``HandshakeFailed``, an ``AssertionError`` and a ``DenyConnection``.
+
+        Args:
+            channel: The channel.
+            fail_on_none: Whether to fail if there is no message, or no route takes it.
+            check_accept: Whether to check that the handshake was accepted.
+            steps: The number of yields after which a stream is closed; None to let it end by itself.
+
+        Returns:
+            What the consumer returned; None if nothing was run.
         """
         result = super().consume(channel, fail_on_none, steps=steps)
         if channel == "websocket.connect" and check_accept:
-            _check_accepted(super().receive())
+            self._rest = _without_accept(super().receive())
         return result
 
     def send_and_consume(  # type: ignore[override]  # the order of 1.x
@@ -118,27 +171,35 @@ class WSClient(Client):
         *,
         steps: int | None = None,
     ) -> Any:
-        """``send``, then ``consume`` (TC-28)."""
+        """Call ``send`` with ``channel``, ``content``, ``text`` and ``path``, then ``consume`` (TC-28).
+
+        Returns:
+            What ``consume`` returns, which ``fail_on_none``, ``check_accept`` and ``steps`` are for.
+        """
         self.send(channel, content, text, path)
         return self.consume(channel, fail_on_none, check_accept, steps=steps)
 
     # For async tests
 
     async def asend(self, to: str, content: Content | None = None, text: Text = None, path: str = "/") -> None:
-        """``send`` for async tests."""
+        """Send ``content``, ``text`` and ``path`` to the channel ``to``; see ``send``."""
         await self._run_sync(self.send, to, content, text, path)
 
     async def areceive(self, json: bool = True) -> Any:
-        """``receive`` for async tests."""
+        """The next reply, with its text decoded if ``json`` is true; see ``receive``."""
         return await self._run_sync(self.receive, json)
 
     async def aconsume(
         self, channel: str, fail_on_none: bool = True, check_accept: bool = True, *, steps: int | None = None
     ) -> Any:
-        """``consume`` for async tests."""
+        """Run the consumer of the next message on ``channel``, an async one on the test's own event loop.
+
+        Returns:
+            What ``consume`` returns, which ``fail_on_none``, ``check_accept`` and ``steps`` are for.
+        """
         result = await super().aconsume(channel, fail_on_none, steps=steps)
         if channel == "websocket.connect" and check_accept:
-            _check_accepted(await self._run_sync(super().receive))
+            self._rest = _without_accept(await self._run_sync(super().receive))
         return result
 
     async def asend_and_consume(  # type: ignore[override]
@@ -152,19 +213,60 @@ class WSClient(Client):
         *,
         steps: int | None = None,
     ) -> Any:
-        """``send_and_consume`` for async tests."""
+        """Call ``asend`` with ``channel``, ``content``, ``text`` and ``path``, then ``aconsume``.
+
+        Returns:
+            What ``consume`` returns, which ``fail_on_none``, ``check_accept`` and ``steps`` are for.
+        """
         await self.asend(channel, content, text, path)
         return await self.aconsume(channel, fail_on_none, check_accept, steps=steps)
 
 
+def _as_from_a_server(made: Content, given: Content) -> Content:
+    """The message ``made`` with headers and query string as a server sends them, unless the test has ``given`` them."""
+    if "headers" not in given and isinstance(made.get("headers"), dict):
+        headers = [[_as_bytes(key.lower()), _as_bytes(value)] for key, value in made["headers"].items()]
+        made = {**made, "headers": headers}
+    if "query_string" not in given and isinstance(made.get("query_string"), str):
+        made = {**made, "query_string": made["query_string"].encode()}
+    return made
+
+
+def _as_bytes(text: str | bytes) -> bytes:
+    return text.encode("latin-1") if isinstance(text, str) else text
+
+
 def _decoded(text: str) -> Any:
-    return json.loads(text)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"the text {text!r:.200} is no JSON ({error}); read it with receive(json=False)") from None
 
 
-def _check_accepted(reply: Content | None) -> None:
-    if reply != {"accept": True}:
-        came = "it sent nothing" if reply is None else f"its first reply was {reply!r:.200}"
-        raise HandshakeFailed(
-            f'the consumer of websocket.connect did not answer {{"accept": True}}: {came}; if that is right, '
-            "consume with check_accept=False"
-        )
+def _without_accept(reply: Content | None) -> Content:
+    """What a connect consumer's first reply holds beside ``"accept": True``."""
+    came, accept = "it sent nothing", None
+    if reply:
+        came = f"its first reply was {reply!r:.200}"
+        try:
+            accept = socket_reply(reply)[0]
+        except InvalidContent as error:
+            came = f"{came}, which is refused: {error}"
+    if reply and accept:
+        return {key: value for key, value in reply.items() if key != "accept"}
+    raise HandshakeFailed(
+        f'the consumer of websocket.connect did not answer {{"accept": True}}: {came}; if that is right, '
+        "consume with check_accept=False"
+    )
+
+
+def _check_reply(content: Content) -> None:
+    """Refuse what a WebSocket refuses, but for a text that is no str, which tests of 1.x send (TC-26)."""
+    text = content.get("text")
+    readable = text is None or isinstance(text, (str, bytes, bytearray))
+    try:
+        socket_reply(content if readable else {**content, "text": "x"})
+    except InvalidContent as error:
+        raise AssertionError(
+            f"the reply {content!r:.200} was sent to a WebSocket, which refuses it: {error}"
+        ) from error

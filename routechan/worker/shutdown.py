@@ -1,4 +1,4 @@
-"""Runs a worker process until it is told to end, and sees to it that it ends."""
+"""The end of a worker process: signals, the drain time, and an exit that nothing can prevent."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ except ImportError:
     uvloop = None  # type: ignore[assignment]
 
 from .health import Health
-from .link import HURRY, ParentLink
 from .process import WorkerProcess
+from .supervisor import HURRY, ParentLink
 
 logger = logging.getLogger("routechan")
 
@@ -30,24 +30,30 @@ logger = logging.getLogger("routechan")
 GRACE = 2.0
 
 #: Seconds for the last lines of the log.
-LAST_WORDS = 1.0
+LAST_LOG_TIME = 1.0
 
-#: Said by a signal, as ``STOP`` and ``HURRY`` are by a parent.
+#: What a signal puts into the queue, beside a parent's ``STOP`` and ``HURRY``.
 SIGNAL = b"signal"
 
 
 def run(process: WorkerProcess, *, health: Health | None = None, parent: ParentLink | None = None) -> None:
-    """Run ``process`` until SIGTERM or SIGINT. Only in the main thread.
+    """Run a worker process until SIGTERM or SIGINT.
 
-    It then takes no more messages and returns when what it runs has ended. What has not ended within its drain time
-    is broken off; then, and at a second signal, this logs what was left and ends the Python process with status 1.
+    Only in the main thread.
 
-    The event loop is uvloop's where that is installed.
+    After the signal it takes no more messages, and this returns when its consumers have ended. If some have not within
+    the drain time, or at a second signal, it logs what is left and ends the Python process with status 1. The event
+    loop is uvloop's where that is installed.
+
+    Args:
+        process: what to run.
+        health: answers over HTTP meanwhile.
+        parent: the link to the supervisor that started this process, which may tell it to stop.
     """
     ending = _Ending(process)
     with _signals(ending, parent), health or contextlib.nullcontext():
         if parent is not None:
-            parent.listen(ending.say)
+            parent.listen(ending.order)
         try:
             gc.freeze()  # what is loaded by now lives as long as the process: the collector need not look at it again
             broken_off = (asyncio if uvloop is None else uvloop).run(process.run())
@@ -58,34 +64,34 @@ def run(process: WorkerProcess, *, health: Health | None = None, parent: ParentL
 
 
 class _Ending:
-    """A thread that waits for the word to stop, and for the end. Lifetime: ``run``.
+    """A thread that waits for the order to stop, and for the end. Lifetime: ``run``.
 
-    Neither a consumer that holds up the event loop nor one that hangs on its thread keeps it from ending the process.
+    Neither a consumer that blocks the event loop nor one that hangs on its thread keeps it from ending the process.
     """
 
     def __init__(self, process: WorkerProcess) -> None:
         self._process = process
-        self._said: SimpleQueue[bytes | None] = SimpleQueue()
-        self.say = self._said.put  # may be called by signal handlers and in any thread
-        threading.Thread(target=self._watch, name="routechan-ending", daemon=True).start()
+        self._orders: SimpleQueue[bytes | None] = SimpleQueue()
+        self.order = self._orders.put  # may be called by signal handlers and in any thread
+        threading.Thread(target=self._run, name="routechan-ending", daemon=True).start()
 
     def over(self) -> None:
-        """It has ended."""
-        self._said.put(None)
+        """End the thread: the process has ended by itself."""
+        self._orders.put(None)
 
-    def _watch(self) -> None:
+    def _run(self) -> None:
         process = self._process
         signals = 0
         ends: float | None = None
         while True:
             try:
-                word = self._said.get(timeout=None if ends is None else max(ends - time.monotonic(), 0))
+                order = self._orders.get(timeout=None if ends is None else max(ends - time.monotonic(), 0))
             except Empty:
                 self.exit_now(f"The drain time of {process.drain:g} s is over")
-            if word is None:
+            if order is None:
                 return
-            signals += word == SIGNAL
-            if word == HURRY or signals > 1:
+            signals += order == SIGNAL
+            if order == HURRY or signals > 1:
                 self.exit_now("Told to end at once")
             if ends is None:
                 ends = time.monotonic() + process.drain + GRACE
@@ -97,13 +103,13 @@ class _Ending:
                 process.stop()
 
     def exit_now(self, why: str) -> NoReturn:
-        """End the Python process, whatever still runs in it."""
-        last_words = threading.Thread(target=self._last_words, args=(why,), daemon=True)
-        last_words.start()
-        last_words.join(LAST_WORDS)
+        """End the Python process with status 1, whatever still runs in it; ``why`` is logged."""
+        logging_thread = threading.Thread(target=self._log_rest, args=(why,), daemon=True)
+        logging_thread.start()
+        logging_thread.join(LAST_LOG_TIME)
         os._exit(1)
 
-    def _last_words(self, why: str) -> None:
+    def _log_rest(self, why: str) -> None:
         left = ", ".join(f"{count} on {channel}" for channel, count in sorted(self._process.running_on().items()))
         logger.error("%s; the process exits with status 1%s", why, f" and leaves: {left}" if left else "")
         logging.shutdown()
@@ -113,17 +119,17 @@ class _Ending:
 
 @contextlib.contextmanager
 def _signals(ending: _Ending, parent: ParentLink | None) -> Iterator[None]:
-    """Have signals say their word.
+    """Handle signals while the process runs.
 
-    Plain handlers, which run in the main thread between two steps of whatever runs there: those of the event loop
-    would wait for a consumer that holds it up, and Windows has none.
+    Plain handlers run in the main thread between two steps of whatever runs there. Handlers of the event loop would
+    wait for a consumer that blocks it, and Windows has none.
     """
 
     def handle(number: int, frame: Any) -> None:
-        ending.say(SIGNAL)
+        ending.order(SIGNAL)
 
     def leave_to_parent(number: int, frame: Any) -> None:
-        """A terminal that is closed tells the children as well."""
+        """Ignore it: a terminal that is closed signals the children as well as the parent."""
 
     handlers = {signal.SIGTERM: handle, signal.SIGINT: handle}
     if parent is not None:

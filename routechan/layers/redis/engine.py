@@ -1,60 +1,77 @@
-"""What the two faces of a Redis layer share: the channels and groups of one process, and its way to Redis.
+"""The engine: what the two faces of a Redis layer call, for one process.
 
-What is meant for this process stays in its ``Store``; everything else goes through the ``Pipe``. What others send to
-its channels comes through its mailbox, and a ``Fetcher`` gets what is in channels that others read too. A forked child
-makes an engine of its own.
+Messages to this process stay in its ``Store``; all others go through the ``Driver``. The ``Mailbox`` reads what other
+processes send to its channels, and a ``Fetcher`` gets messages of channels that other processes read too. A forked
+child makes an engine of its own.
 """
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 from ... import names
-from ...encoding import Content
-from ...exceptions import ChannelFull, ChannelLayerUnavailable, InvalidContent
-from ..base import FULL_DELAY, Capacities, CapacityRules, Deliver
-from ..parcel import Parcel
-from ..serializer import Serializer, Undecodable
+from ...concurrency import in_consumer
+from ...encoding import Content, LazyContent, Serializer, check_content, encode_headers
+from ...exceptions import ChannelLayerUnavailable
+from ..envelope import GROUP, MESSAGE, Deliver, Headers
+from ..losses import Losses
+from ..options import NOW, Capacities, CapacityRules, check_delay
+from ..receiver import Opener, Source
 from ..statistics import Counts
 from ..store import Store, channels_of
-from ..waiting import Stored, ThreadWaiter
-from .clock import RedisClock
-from .connection import FAULTS, Connection
-from .envelope import FLUSH, GROUP, JOIN, LEAVE, MESSAGE, Envelope
+from ..waiters import ThreadWaiter
+from .commands.groups import Groups
+from .commands.messages import Messages
+from .commands.presence import Presence, Renewal
+from .commands.script import Context, Operation, Script, operation
+from .connection import FAULTS, Reconnections, RedisClock
+from .driver import Driver
 from .fetcher import Fetcher
-from .keeper import Keeper
-from .keys import Keys
-from .operations import Arrival, Operation, Operations, Sending, notes_of
-from .pipe import Pipe
-from .reader import Reader
+from .housekeeping import Housekeeping
+from .mailbox import Mailbox
+from .reader import Reader, ReaderTools
+from .schema import Keys
 from .topology import Topology
+from .transport import Transport
+from .wire import Wire
 
-logger = logging.getLogger("routechan")
+T = TypeVar("T")
 
-#: How many messages a process takes from its mailbox at once.
-BATCH = 500
-
-#: What may wait in the mailbox of a process, which all its sockets share, unless ``channel_capacity`` says otherwise.
+#: Messages that the mailbox of a process, shared by its sockets, holds unless ``channel_capacity`` says otherwise.
 MAILBOX_CAPACITY = 10_000
 MAILBOXES = ("websocket.send.*!*", "http.response.*!*", "specific.*!*")
 
-#: Seconds between additions of what was counted here to what is counted in Redis.
+#: How many expired memberships are remembered, to be ended in Redis too; others expire there later.
+ENDED_KEPT = 10_000
+
+#: Seconds between additions of this process' counts to those in Redis.
 COUNTING_INTERVAL = 1.0
 
-#: Seconds for what was posted to leave, and for each reader to end, when the layer is closed.
+#: Seconds that ``close`` waits for queued operations, and for each reader.
 CLOSING_TIME = 1.0
 
-Make = Callable[[], Operation[Any]]
 
+class Engine(Source):
+    """The channels and groups of one process, and its way to Redis. Lifetime: layer, in one process. Thread-safe.
 
-class Engine:
-    """Lifetime: layer, in one process."""
+    Args:
+        topology: the servers.
+        prefix: begins all keys.
+        expiry: seconds that an unread message lives.
+        group_expiry: seconds that a membership lives.
+        capacity: messages that a queue holds.
+        channel_capacity: other capacities, by pattern.
+        serializer: content to bytes and back.
+        wire: envelopes to bytes and back.
+        lease: seconds after which a process that gave no sign is taken for dead.
+        send_timeout: seconds that code which is no consumer waits for Redis.
+        mark: begins the name of this process.
+        clock: the server's time.
+    """
 
     def __init__(
         self,
@@ -66,281 +83,325 @@ class Engine:
         capacity: int,
         channel_capacity: Capacities | None,
         serializer: Serializer,
+        wire: Wire,
         lease: float,
+        send_timeout: float,
+        mark: str,
         clock: RedisClock,
     ) -> None:
-        self.process = names.random_part(10)
-        self.topology = topology
-        self._serializer = serializer
-        self._lease = lease
-        self._clock = clock
+        self.process = names.new_process(mark)
+        self.marks = names.Marks(self.process)
         self.now = clock.now
-        self._keys = Keys(prefix)
-        self.counts = Counts()
-        self._counted_at = time.monotonic()
+        self.counts = counts = Counts()
+        self.keys = Keys(prefix)
+        self._topology = topology
+        self._serializer = serializer
+        self._send_timeout = send_timeout
+        self._count_at = time.monotonic() + COUNTING_INTERVAL
+        self._serving = threading.RLock()
+        self._closed = False
+        losses = Losses(counts)
+        reconnections = Reconnections()
         rules = CapacityRules(capacity, channel_capacity)
         given = channel_capacity or {}
         ours: Capacities = {pattern: MAILBOX_CAPACITY for pattern in MAILBOXES if pattern not in given}
-        in_redis = CapacityRules(capacity, {**given, **ours})
-        self.store = Store(self.process, expiry, group_expiry, rules, clock.now, self.counts, self._ended)
-        self.operations = Operations(
-            self._keys,
+        self.store = store = Store(self.process, expiry, group_expiry, rules, clock.now, counts, ENDED_KEPT)
+        context = Context(
+            self.keys,
             process=self.process,
             expiry=expiry,
             group_expiry=group_expiry,
-            rules=in_redis,
+            capacities=CapacityRules(capacity, {**given, **ours}),
             clock=clock,
-            counts=self.counts,
-            is_own=self.store.is_own,
+            counts=counts,
+            wire=wire,
+            losses=losses,
+            is_own=store.is_own,
+            marks=self.marks,
         )
-        self.pipe = Pipe(topology, connected=self._connected, spare=self._spare, told=lambda: self.fetcher.wake())
-        self._keeper = Keeper(
-            self.pipe,
-            self.operations,
+        transport = Transport(topology, clock, reconnections)
+        self._messages = Messages(context, transport.is_newer)
+        self._presence = Presence(context)
+        self._groups = Groups(context, self._messages, self._presence)
+        self._driver = driver = Driver(transport)
+        tools = ReaderTools(self.process, topology, driver, self._messages, self.keys, clock, reconnections, lease)
+        self._mailbox = Mailbox(
+            store, driver, self._groups, serializer, context, tools, lambda due: self.housekeeping.look_at(due)
+        )
+        self.fetcher = Fetcher(store, driver, self._messages, context, topology, tools)
+        self.housekeeping = Housekeeping(
+            driver,
+            store,
+            serializer,
+            self._messages,
+            self._groups,
+            self._presence,
+            counts=counts,
+            clock=clock,
+            reconnections=reconnections,
             lease=lease,
             group_expiry=group_expiry,
-            now=clock.now,
-            restore=self._restore,
-            due=self._send_due,
-            purge=self.store.purge,
         )
-        self.fetcher = Fetcher(topology, self.store, self.pipe, self.operations, self._make_reader)
-        self._lock = threading.RLock()
-        self._mailbox: Reader | None = None
-        self._served: set[str] = set()
-        self._wills: dict[str, tuple[str, bytes]] = {}
-        self._closed = False
+        self.opener = Opener(serializer, losses)
+
+    # Performing operations
+
+    def call(self, operation: Operation[T]) -> T:
+        """The result of ``operation``, which this thread waits for; returns and raises as ``Driver.call``."""
+        if time.monotonic() >= self._count_at:
+            self._report_counts()
+        return self._driver.call(operation, None, self._patience())
+
+    def ask(self, operation: Operation[T]) -> asyncio.Future[T]:
+        """The future of ``operation`` that ``post`` returns, for code that waits for the outcome."""
+        return self.post(operation, self._patience())
+
+    def post(self, operation: Operation[T], patience: float | None = None) -> asyncio.Future[T]:
+        """A future with the outcome of ``operation``, started from the running event loop; returns as ``Driver.post``.
+
+        It waits for ``patience`` seconds for Redis; for None as long as what consumers send.
+        """
+        if time.monotonic() >= self._count_at:
+            self._report_counts()
+        return self._driver.post(operation, patience)
+
+    def _patience(self) -> float | None:
+        """How long code that waits here may wait for Redis."""
+        return None if in_consumer() else self._send_timeout
+
+    def _report_counts(self) -> None:
+        """Send the counts of this process along with other operations, once a second."""
+        now = time.monotonic()
+        if now >= self._count_at:
+            self._count_at = now + COUNTING_INTERVAL
+            if self.counts:
+                self._driver.start_along(self._messages.add_statistics())
 
     # Sending
 
-    def send(self, channel: str, content: Content, delay: float) -> Make | None:
-        """The operation that sends; None where it is done, because the channel is of this process."""
-        if delay:
-            return self._send_later(MESSAGE, channel, content, delay)
+    def send(self, channel: str, content: Content, delay: float, headers: Headers | None) -> Operation[None] | None:
+        """The operation that sends a message; None if it is sent already, because the channel is of this process.
+
+        Args:
+            channel: a full channel name.
+            content: the content, a dict.
+            delay: seconds until it is sent.
+            headers: what travels beside the content.
+
+        Raises:
+            ChannelFull: a channel of this process is full.
+            MessageTooLarge: the content is too large.
+        """
+        if type(channel) is str:
+            names.checked_channel(channel)
+        else:
+            names.check_channel_name(channel)
+        if delay is not NOW and check_delay(delay):
+            later = self._send_later(MESSAGE, channel, content, delay, headers)
+            return self._presence.if_ours(channel, later) if self.marks.is_foreign(names.queue_name(channel)) else later
         queue = names.queue_name(channel)
         deliver = self.store.attached.get(queue)
         if deliver is not None:
             deliver((channel,), content)
             return None
         body = self._serializer.encode(content)
+        encoded = encode_headers(headers) if headers else b""
         if self.store.is_own(queue):
-            self.store.put(channel, body)
+            self.store.put(channel, body, encoded)
             return None
-        return Sending(self.operations, queue, channel, body)
+        send = self._messages.send(queue, channel, body, encoded)
+        return self._presence.if_ours(channel, send) if self.marks.is_foreign(queue) else send
 
-    def group_send(self, group: str, parcel: Parcel) -> Make:
-        """The operation that reaches the members in other processes; those of this one are for ``store.deliver``."""
-        return partial(self.operations.group_send, group, parcel.data)
+    def post_group(
+        self, group: str, content: Content, delay: float, headers: Headers | None, waits: bool = False
+    ) -> asyncio.Future[None]:
+        """Send ``content`` to all members of ``group``, from the running event loop.
 
-    def group_send_now(self, group: str, parcel: Parcel) -> None:
-        """Reach all members, on a thread that may wait."""
-        make = self.group_send(group, parcel)
+        Args:
+            group: the name of the group.
+            content: the content, a dict.
+            delay: seconds until it is sent.
+            headers: what travels beside the content.
+            waits: whether the caller waits for the outcome.
+
+        Returns:
+            A future that is done when the message has left for members in other processes.
+
+        Raises:
+            MessageTooLarge: the layer carries no message of this size.
+            InvalidContent: it cannot travel, or some members cannot take it; the others got it.
+        """
+        _check_group_send(group, content)
+        patience = self._patience() if waits else None
+        if delay is not NOW and check_delay(delay):
+            return self.post(self._send_later(GROUP, group, content, delay, headers), patience)
+        lazy, encoded = LazyContent(self._serializer, content=content), encode_headers(headers) if headers else b""
+        sent = self.post(self._groups.send(group, lazy.data, encoded), patience)
+        self.store.deliver(group, lazy, encoded)
+        return sent
+
+    def call_group(self, group: str, content: Content, delay: float, headers: Headers | None) -> None:
+        """Send ``content`` with ``delay`` and ``headers`` to ``group`` as ``post_group``, and wait on this thread."""
+        _check_group_send(group, content)
+        if delay is not NOW and check_delay(delay):
+            self.call(self._send_later(GROUP, group, content, delay, headers))
+            return
+        lazy, encoded = LazyContent(self._serializer, content=content), encode_headers(headers)
+        operation = self._groups.send(group, lazy.data, encoded)
         try:
-            self.store.deliver(group, parcel)
+            self.store.deliver(group, lazy, encoded)
         finally:
-            self.pipe.call(make, prelude=True)
+            self.call(operation)
 
-    def group_send_later(self, group: str, content: Content, delay: float) -> Make:
-        return self._send_later(GROUP, group, content, delay)
-
-    def parcel(self, content: Content) -> Parcel:
-        return Parcel(self._serializer, content=content)
-
-    def _send_later(self, kind: int, name: str, content: Content, delay: float) -> Make:
-        self._keeper.look_at(self._clock.now() + delay)
-        return partial(self.operations.send_later, kind, name, self._serializer.encode(content), delay)
-
-    def _send_due(self, envelope: Envelope) -> None:
-        try:
-            parcel = Parcel(self._serializer, data=envelope.body)
-            if envelope.kind == GROUP:
-                self.group_send_now(envelope.name, parcel)
-            else:
-                make = self.send(envelope.name, parcel.content, 0.0)
-                if make is not None:
-                    self.pipe.call(make)
-        except ChannelFull:
-            self.pipe.call(partial(self.operations.send_later, envelope.kind, envelope.name, envelope.body, FULL_DELAY))
+    def _send_later(
+        self, kind: int, name: str, content: Content, delay: float, headers: Headers | None
+    ) -> Operation[None]:
+        """The operation that keeps a message to a channel or group (``kind``) in Redis for ``delay`` seconds."""
+        self.housekeeping.look_at(self.now() + delay)
+        return self._messages.send_later(kind, name, self._serializer.encode(content), encode_headers(headers), delay)
 
     # Receiving
 
-    def look_at(self, item: Stored) -> Content | None:
-        """What was fetched, and stays where it is; None for what cannot be read."""
-        try:
-            return self._serializer.decode(item.data)
-        except Undecodable:
-            return None
-
-    def decode(self, item: Stored) -> Content | None:
-        """What was fetched; None for what cannot be read, which is lost and counted."""
-        try:
-            return self._serializer.decode(item.data)
-        except Undecodable as error:
-            self._lose(item.channel, error)
-            return None
-
     def demand(self, queue: str) -> None:
-        """Somebody waits for ``queue``: see to it that its next message is fetched."""
         mark = queue.find("!") + 1
         if mark:
             queue_name = queue[:mark]
-            if queue_name in self._served:
+            if queue_name in self._mailbox.served:
                 return
             if self.store.is_own(queue_name):
                 self._serve_soon(queue_name)
                 return
+        self.housekeeping.start()
         self.fetcher.demand(queue)
 
+    def demand_any(self, queues: Sequence[str]) -> None:
+        self.housekeeping.start()
+        self.fetcher.demand_any(queues)
+
     def fetch(self, waiter: ThreadWaiter, block: bool) -> None:
-        """Give ``waiter``, which waits already, a message if there is one, and let it wait on if it may."""
-        self._keeper.start()
+        self.housekeeping.start()
+        self._report_counts()
         self.fetcher.fetch(waiter, block)
 
-    def _make_reader(
-        self, name: str, home: str, room: Callable[[str], int], arrived: Callable[[str, list[bytes]], object]
-    ) -> Reader:
-        self._keeper.start()
-        bell = self._keys.bell(home, f"{self.process}:{name}")
-        return Reader(
-            self.topology,
-            home,
-            bell=bell,
-            ring=partial(self._ring, home, bell),
-            key_of=self._keys.queue,
-            room=room,
-            arrived=arrived,
-            connected=self._connected,
-        )
+    def no_demand(self, queues: Iterable[str]) -> None:
+        self.fetcher.no_demand(queues)
 
-    def _ring(self, home: str, bell: str) -> None:
-        with suppress(ChannelLayerUnavailable):  # where nothing leaves, its wait ends by itself, a little later
-            self.pipe.start(partial(self.operations.ring, home, bell))
+    def release(self, queues: Iterable[str]) -> None:
+        self.fetcher.release(queues)
 
-    # The mailbox
+    def withdraw(self, queues: Sequence[str]) -> None:
+        self.fetcher.withdraw(queues)
 
-    def serve(self, queue: str) -> Make | None:
-        """Read what other processes send to a queue of this one, and keep the lease of this process.
+    # Serving the channels of this process
 
-        Returns the operation that takes the lease where there was none: others must know of it before they know
-        of the queue, or they leave no note for what they change in its groups.
+    def serve(self, queue: str) -> Operation[Renewal] | None:
+        """Read what other processes send to ``queue``, which is of this process.
+
+        Returns:
+            The operation of ``keep_lease``.
         """
-        with self._lock:
-            if self._mailbox is None:
-                self._mailbox = self._make_reader("mailbox", self.process, lambda queue: BATCH, self._mail)
-                self._mailbox.want(notes_of(self.process))
-            leased = self._keeper.keep_lease()
-            self._mailbox.want(queue)
-            self._served.add(queue)
-        return partial(self.operations.renew, self._clock.now() + self._lease) if leased else None
+        with self._serving:
+            lease = self.housekeeping.keep_lease()
+            self._mailbox.serve(queue)
+        return lease
 
     def _serve_soon(self, queue: str) -> None:
-        make = self.serve(queue)
-        if make is not None:
-            self.pipe.start(make)
+        lease = self.serve(queue)
+        if lease is not None:
+            self._driver.start(lease)
 
     def attach(self, queue: str, deliver: Deliver) -> None:
+        """Hand what is sent to ``queue``, which is of this process, to ``deliver(channels, content)``."""
         self.store.attach(queue, deliver)
         self._serve_soon(queue)
 
-    def detach(self, queue: str) -> Make:
-        """The operation that ends the memberships under ``queue``, and the lease where nothing is served any more."""
+    def detach(self, queue: str) -> Operation[None]:
+        """The operation that ends the memberships under ``queue``, and the lease if no queue is served any more."""
         groups = list(dict.fromkeys(group for group, _ in self.store.detach(queue)))
-        end = not (self.store.attached or self._wills or self.store.memberships(live=False))
-        if end:
-            self._keeper.leave_lease()
-            self._served.clear()  # so that whatever is served next starts it again
-        return partial(self.operations.discard_all, groups, queue, end)
+        last = not (self.store.attached or self.housekeeping.has_wills or self.store.memberships(live=False))
+        if last:
+            self.housekeeping.leave_lease()
+            self._mailbox.forget_served()
+        return self._detached(groups, queue, last)
 
-    def _mail(self, queue: str, messages: list[bytes]) -> None:
-        for data in messages:
-            envelope = self.operations.live(queue, data)
-            if envelope is not None:
-                try:
-                    self._open(queue, envelope)
-                except (InvalidContent, Undecodable, ChannelFull) as error:
-                    self._lose(envelope.name, error)
-                except Exception:  # one message's trouble; those behind it come
-                    logger.exception("A message to %s is lost", envelope.name)
+    @operation(changes_membership=True)
+    def _detached(self, groups: Sequence[str], queue: str, last: bool) -> Script[None]:
+        yield from self._groups.discard_queue(groups, queue).script()
+        if last:
+            yield from self._presence.end_lease().script()
 
-    def _open(self, queue: str, envelope: Envelope) -> None:
-        _, kind, name, body = envelope
-        if kind == MESSAGE:
-            deliver = self.store.attached.get(queue)
-            if deliver is not None:
-                deliver((name,), self._serializer.decode(body))
-            else:
-                self.fetcher.keep([Arrival(name, body, envelope.expires)])
-        elif kind == GROUP:
-            self.store.deliver(name, Parcel(self._serializer, data=body), queue, envelope.expires)
-        elif kind == JOIN:
-            channel = body.decode()
-            if self.store.add(name, channel):
-                # Its last member may just have left, and taken the entry along that the other process wrote.
-                self.pipe.start(partial(self.operations.rejoin, [(name, channel)]), joins=True)
-        elif kind == LEAVE:
-            if self.store.discard(name, body.decode()):
-                self.pipe.start(partial(self.operations.discard_all, [name], queue), joins=True)
-        elif kind == FLUSH:
-            self.store.flush()
-
-    def _lose(self, channel: str, error: Exception) -> None:
-        logger.error("A message to %s is lost: %s", channel, error)
-        self.counts.add(names.queue_name(channel), "dropped_count")
+    def is_owned(self, queue: str) -> Operation[bool]:
+        """Whether a living process reads ``queue``."""
+        return self._presence.is_owned(queue)
 
     # Groups
 
-    def group_add(self, group: str, channel: str) -> tuple[Make, bool]:
-        """The operation, and whether its first step only reads."""
-        if not self.store.is_own(names.queue_name(channel)):
-            return partial(self.operations.group_add, group, channel), "!" in channel
-        self._serve_soon(names.queue_name(channel))
+    def group_add(self, group: str, channel: str) -> Operation[None]:
+        """The operation that makes ``channel`` a member of ``group`` in Redis; here it is one at once if it is ours."""
+        queue = names.queue_name(channel)
+        if not self.store.is_own(queue):
+            return self._groups.add(group, channel)
+        self._serve_soon(queue)
         if self.store.add(group, channel):
-            return partial(self.operations.group_add, group, channel), False
-        return partial(self.operations.add_member, group, channel), False
+            return self._groups.add_own(group, channel)
+        return self._groups.add_another(group, channel)
 
-    def group_discard(self, group: str, channel: str) -> tuple[Make, bool]:
-        """As ``group_add``."""
+    def group_discard(self, group: str, channel: str) -> Operation[None]:
+        """The operation that ends the membership of ``channel`` in ``group`` in Redis; here it ends at once."""
         if not self.store.is_own(names.queue_name(channel)):
-            return partial(self.operations.group_discard, group, channel), "!" in channel
-        return self._after_discard(group, channel, self.store.discard(group, channel)), False
+            return self._groups.discard(group, channel)
+        return self._discarded(group, channel, self.store.discard(group, channel))
+
+    def _discarded(self, group: str, channel: str, last: bool) -> Operation[None]:
+        if last:
+            return self._groups.discard_queue([group], names.queue_name(channel))
+        return self._groups.discard_own(group, channel)
 
     def forget(self, channel: str) -> None:
-        """``channel`` is gone: end its memberships and its last will."""
+        """End the memberships and the last will of ``channel``, which is gone."""
         for group, last in self.store.forget(channel):
-            self.pipe.start(self._after_discard(group, channel, last), joins=True)
-        if self._wills.pop(channel, None) is not None:
-            self.pipe.start(partial(self.operations.forget_will, channel))
+            self._driver.start(self._discarded(group, channel, last))
+        self.housekeeping.forget_will(channel)
 
     def last_will(self, channel: str, to: str, content: Content) -> None:
-        body = self._serializer.encode(content)
-        self._wills[channel] = (to, body)
-        self.pipe.start(partial(self.operations.last_will, channel, to, body))
+        """Have another process send ``content`` to the channel ``to`` if this one dies while it has ``channel``."""
+        self.housekeeping.leave_will(channel, to, self._serializer.encode(content))
 
-    def _after_discard(self, group: str, channel: str, last: bool) -> Make:
-        if last:
-            return partial(self.operations.discard_all, [group], names.queue_name(channel))
-        return partial(self.operations.group_discard, group, channel)
+    @operation(reads_first=True)
+    def group_channels(self, group: str) -> Script[list[str]]:
+        """All members of ``group``, those of this process first."""
+        others = yield from self._groups.channels(group).script()
+        return [*channels_of(self.store.members(group)), *others]
 
-    def _ended(self, group: str, channel: str) -> None:
-        """The store ended a membership: nobody reads that channel any more."""
-        self.pipe.start(partial(self.operations.group_discard, group, channel), joins=True)
+    @operation(reads_first=True)
+    def group_count(self, group: str) -> Script[int]:
+        """How many members ``group`` has."""
+        others = yield from self._groups.count(group).script()
+        return sum(map(len, self.store.members(group).values())) + others
 
-    def own_members(self, group: str) -> list[str]:
-        return list(channels_of(self.store.members(group)))
-
-    # All of it
-
-    def flush(self) -> list[Make]:
-        """Operations that remove all messages and groups, here and in Redis."""
+    def flush(self) -> Operation[None]:
+        """The operation that removes all messages and groups from Redis; those of this process are removed at once."""
         self.store.flush()
+        return self._flushed()
+
+    @operation(changes_membership=True)
+    def _flushed(self) -> Script[None]:
         try:
-            nodes = self.topology.nodes()
+            nodes = self._topology.nodes()
         except FAULTS as error:
             raise ChannelLayerUnavailable(f"Redis cannot be reached, nothing was removed from it: {error}") from error
-        return [*(partial(self.operations.flush, node) for node in nodes), self.operations.tell_flush]
+        for node in nodes:
+            yield from self._presence.flush(node)
+        yield from self._presence.tell_flush()
 
-    def statistics(self, channel: str, in_redis: dict[str, Any]) -> dict[str, Any]:
-        """What Redis counts, with what waits here."""
+    def global_statistics(self) -> Operation[dict[str, Any]]:
+        """The counts of all processes."""
+        return self._messages.statistics(None)
+
+    @operation()
+    def channel_statistics(self, channel: str) -> Script[dict[str, Any]]:
+        """The counts of the queue of ``channel`` in Redis, with the messages that wait in this process."""
+        in_redis = yield from self._messages.statistics(names.queue_name(channel)).script()
         pending, age = self.store.pending(self.store.queue_of(channel))
         return {
             **in_redis,
@@ -348,56 +409,39 @@ class Engine:
             "messages_max_age": max(in_redis["messages_max_age"], age),
         }
 
-    # Keeping
-
-    def _restore(self, everything: bool) -> None:
-        """Write the memberships of live channels again, or all that this process has in Redis."""
-        self.pipe.call(partial(self.operations.rejoin, self.store.memberships(live=not everything)), joins=True)
-        if everything:
-            for channel, (to, body) in tuple(self._wills.items()):
-                self.pipe.call(partial(self.operations.last_will, channel, to, body))
-        else:
-            self.pipe.call(self.operations.keep_wills)
-
-    def _connected(self, connection: Connection) -> None:
-        self._clock.learn(connection.time)
-        self.operations.newer = connection.newer
-        self._keeper.reconnected()
-
-    def _spare(self) -> Make | None:
-        """What was counted leaves along with other operations, once a second."""
-        now = time.monotonic()
-        if now < self._counted_at + COUNTING_INTERVAL:
-            return None
-        self._counted_at = now
-        return self.operations.add_statistics
-
-    # Ending
-
     def close(self) -> None:
         """Give back the lease, and end all threads and connections."""
         if self._closed:
             return
         self._closed = True
         self.fetcher.close()
-        readers = self._all_readers()
+        readers = self._readers()
         if self.counts:
-            self.pipe.start(self.operations.add_statistics)
-        if self._keeper.close():
-            # Sockets that are still open were not closed in order: others are to send their last wills, now.
-            self.pipe.start(self.operations.drop_lease if self._wills else self.operations.end_lease)
+            self._driver.start(self._messages.add_statistics())
+        if self.housekeeping.close():
+            # Sockets that are still open were not closed in order: let other processes send their last wills now.
+            wills = self.housekeeping.has_wills
+            self._driver.start(self._presence.drop_lease() if wills else self._presence.end_lease())
         for reader in readers:
             reader.stop()
-        self.pipe.drain(CLOSING_TIME)
+        self._driver.drain(CLOSING_TIME)
         for reader in readers:
             reader.join(CLOSING_TIME)
-        self.pipe.close()
+        self._driver.close()
 
     def abandon(self) -> None:
-        """In a forked child: leave everything to the parent."""
-        for reader in self._all_readers():
+        """Leave everything to the parent, in a forked child."""
+        for reader in self._readers():
             reader.abandon()
-        self.pipe.abandon()
+        self._driver.abandon()
 
-    def _all_readers(self) -> list[Reader]:
-        return [*self.fetcher.readers(), *([self._mailbox] if self._mailbox else [])]
+    def _readers(self) -> list[Reader]:
+        return [*self.fetcher.readers(), *self._mailbox.readers()]
+
+
+def _check_group_send(group: str, content: Content) -> None:
+    if type(group) is str:
+        names.checked_group(group)
+    else:
+        names.check_group_name(group)
+    check_content(content)

@@ -1,7 +1,7 @@
-"""Fetches the messages of channels that any process may read, for those who wait for them in this one.
+"""The fetcher: gets messages of channels that any process may read, for the waiters of this process.
 
-Who begins to wait has a message popped at once, along with whatever leaves through the pipe. Where there is none, a
-``Reader`` waits in Redis for the next.
+A new waiter's message is popped at once, along with whatever leaves through the driver. If there is none, a ``Reader``
+waits in Redis for the next.
 """
 
 from __future__ import annotations
@@ -11,63 +11,86 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
 
 from ...exceptions import ChannelLayerUnavailable
-from ..store import Store, in_turn
-from ..waiting import ThreadWaiter, Waiter
-from .envelope import MESSAGE
-from .keys import home_of
-from .operations import Arrival, Operation, Operations
-from .pipe import Pipe
-from .reader import Reader
+from ..envelope import MESSAGE, Envelope
+from ..receiver import Source
+from ..store import Store
+from ..waiters import ThreadWaiter, Waiter, in_turn
+from .commands.messages import Messages
+from .commands.script import Callback, Context, Operation
+from .driver import Driver
+from .reader import RELEASE, Reader, ReaderTools
+from .schema import hash_tag_of
 from .topology import Topology
 
 logger = logging.getLogger("routechan")
 
-#: Seconds for what was asked for to come, when nobody waits for it any more.
+#: Seconds that ``withdraw`` waits for pops on their way.
 WITHDRAWING_TIME = 1.0
 
-#: ``make_reader(name, home, room, arrived)``: see ``Reader``.
-MakeReader = Callable[[str, str, Callable[[str], int], Callable[[str, list[bytes]], object]], Reader]
+
+class _Fetch:
+    """A pop on its way. Lifetime: until it has come.
+
+    Args:
+        queues: the queues it looks at.
+        count: how many messages it may take of any one of them.
+        wants: whether queues without a message are waited for then.
+    """
+
+    __slots__ = ("count", "queues", "wants")
+
+    def __init__(self, queues: list[str], count: int, wants: bool) -> None:
+        self.queues = queues
+        self.count = count
+        self.wants = wants
 
 
-Make = Callable[[], Operation[list[Arrival]]]
-Came = Callable[[Any, "BaseException | None"], object]
+class Fetcher(Source):
+    """The source of a store, in Redis. Lifetime: layer, in one process. Thread-safe.
 
-
-class Fetcher:
-    """Lifetime: layer, in one process."""
+    Args:
+        store: gets the fetched messages, for its waiters.
+        driver: performs pops.
+        messages: makes pops.
+        context: reads what readers have popped.
+        topology: says which queues one command can read.
+        readers: what readers are made with.
+    """
 
     def __init__(
-        self, topology: Topology, store: Store, pipe: Pipe, operations: Operations, make_reader: MakeReader
+        self,
+        store: Store,
+        driver: Driver,
+        messages: Messages,
+        context: Context,
+        topology: Topology,
+        readers: ReaderTools,
     ) -> None:
-        self._topology = topology
         self._store = store
-        self._pipe = pipe
-        self._operations = operations
-        self._make_reader = make_reader
+        self._driver = driver
+        self._messages = messages
+        self._context = context
+        self._topology = topology
+        self._tools = readers
         self._lock = threading.RLock()
-        self._asked: dict[str, int] = {}  # queue -> how many messages are asked for by pops that are on their way
-        self._popped = threading.Condition(self._lock)  # one of them has come back
-        self._woken: list[Waiter] = []  # who was given a message by one of them
-        self._readers: dict[str, Reader] = {}  # by place
+        self._asked: dict[str, int] = {}  # queue -> messages asked for by pops on their way
+        self._popped = threading.Condition(self._lock)  # notified when a pop has come back
+        self._woken: list[Waiter] = []  # waiters that were given a message by a pop
+        self._readers: dict[str, Reader] = {}  # by place of the topology
         self._closed = False
 
     def demand(self, queue: str) -> None:
-        """Somebody waits for a message of ``queue``: see to it that it is fetched.
-
-        What a reader waits for comes through it alone. Raises ``ChannelLayerUnavailable`` where the layer was closed.
-        """
         with self._lock:
             asked = self._asked.get(queue, 0)
+            # To keep the order, only the reader fetches from a queue that it waits for.
             if self._is_awaited(queue) or asked >= self._store.waiting(queue):
                 return
             self._asked[queue] = asked + 1
-        self._start(partial(self._operations.pop, queue), partial(self._came, (queue,), 1, None))
+        self._start(self._messages.pop(queue), partial(self._came, _Fetch([queue], 1, True)))
 
     def demand_any(self, queues: Sequence[str]) -> None:
-        """Somebody waits for messages of any of ``queues``, perhaps for many: as ``demand``."""
         with self._lock:
             missing = {
                 queue: self._store.waiting(queue) - self._asked.get(queue, 0)
@@ -77,132 +100,161 @@ class Fetcher:
             wanted = [queue for queue, count in missing.items() if count > 0]
             if not wanted:
                 return
-            # Any one of them may have so many, and what is fetched beyond what is waited for others do not get.
-            make, came = self._pop_any(wanted, min(missing[queue] for queue in wanted))
-        self._start(make, came)
+            # Any one queue may yield this many; a message fetched beyond what is waited for is lost to other processes.
+            count = min(missing[queue] for queue in wanted)
+            places = self._topology.together(wanted)
+            if count < len(places):
+                # Those that are known to hold up what is sent there hold up nothing else.
+                late = [place for place in places if self._driver.is_late(hash_tag_of(place[0]))]
+                good = [place for place in places if place not in late]
+                pops = [self._pop_any(side, count) for side in (good, *([place] for place in late)) if side]
+            else:  # side by side, so that a server that hangs holds up its own queues only
+                pops = [self._pop_any([place], count // len(places)) for place in places]
+        for pop, came in pops:
+            self._start(pop, came)
 
-    def _start(self, make: Make, came: Came) -> None:
+    def _start(self, pop: Operation[list[Envelope]], came: Callback) -> None:
         try:
-            self._pipe.start(make, came)
-        except ChannelLayerUnavailable:  # for now: the reader goes on trying
+            self._driver.start(pop, came)
+        except ChannelLayerUnavailable:  # the reader goes on trying
             if self._closed:
                 raise
 
     def fetch(self, waiter: ThreadWaiter, block: bool) -> None:
-        """Give ``waiter``, which waits already, a message if Redis has one, and let it wait on if it may."""
         with self._lock:
             queues = [queue for queue in waiter.queues if not self._is_awaited(queue)]
-            make, came = self._pop_any(queues, 1, None if block else waiter)
-        if queues:
-            self._pipe.call(make, came)
-        elif not block:
+            places = self._topology.together(in_turn(queues))
+        answered = False
+        for place in places:
+            with self._lock:
+                # Not while a server holds up the pop of an earlier call: it might bring a message for each.
+                wanted = [queue for queue in place if self._asked.get(queue, 0) < self._store.waiting(queue)]
+                if not wanted:
+                    continue
+                pop, came = self._pop_any([wanted], 1, wants=block)
+            if answered or place is not places[-1]:
+                answered = self._driver.attempt(pop, came) or answered
+            else:  # no server has answered: it is waited for, and said so
+                self._driver.call(pop, came)
+            if waiter.item is not None:
+                break
+        if not block:
             self._store.leave(waiter, put_back=False)
 
     def no_demand(self, queues: Iterable[str]) -> None:
-        """Somebody waits for ``queues`` no longer."""
         for reader, queue in self._readers_of(queues):
             reader.given_up(queue)
 
     def release(self, queues: Iterable[str]) -> None:
-        """Let no reader wait for any of ``queues`` on behalf of somebody who does no longer."""
+        ends = time.monotonic() + RELEASE
         for reader, queue in self._readers_of(queues):
-            reader.release(queue)
+            if not self._driver.is_late(hash_tag_of(queue)):
+                reader.release(queue, ends)
 
     def withdraw(self, queues: Sequence[str]) -> None:
-        """Nobody waits for ``queues`` any more: back when nothing of them is on its way here, or it takes too long."""
         ends = time.monotonic() + WITHDRAWING_TIME
         with self._lock:
             self._popped.wait_for(lambda: not any(queue in self._asked for queue in queues), WITHDRAWING_TIME)
         for reader, queue in self._readers_of(queues):
             reader.release(queue, ends)
 
-    def keep(self, arrivals: Iterable[Arrival]) -> None:
-        """Give what has come to those who wait for it, else leave it to the next."""
-        woken: list[Waiter] = []
-        self._store.keep(arrivals, woken)
-        self._store.wake(woken)
-
-    def wake(self) -> None:
-        """Some pops have come: wake those who got a message all at once, because each wake-up is a system call."""
-        woken, self._woken = self._woken, []
-        self._store.wake(woken)
-
     def readers(self) -> list[Reader]:
-        with self._lock:
-            return list(self._readers.values())
+        """The readers that were started, for those who stop them.
+
+        It takes no lock: a forked child asks for them, and another thread may have held it when the child was forked.
+        """
+        return list(self._readers.values())
 
     def close(self) -> None:
-        """Have no more readers wait."""
-        self._closed = True
+        """Start no more readers."""
+        with self._lock:
+            self._closed = True
 
     def _readers_of(self, queues: Iterable[str]) -> Iterable[tuple[Reader, str]]:
-        """Who would wait for ``queues``, where there is such a reader."""
         for queue in queues:
             reader = self._reader_of(queue)
             if reader is not None:
                 yield reader, queue
 
     def _reader_of(self, queue: str) -> Reader | None:
-        return self._readers.get(self._topology.place_of(home_of(queue)))
+        return self._readers.get(self._topology.place_of(hash_tag_of(queue)))
 
     def _is_awaited(self, queue: str) -> bool:
         reader = self._reader_of(queue)
         return reader is not None and reader.waits_for(queue)
 
-    def _pop_any(self, queues: Sequence[str], count: int, leaving: Waiter | None = None) -> tuple[Make, Came]:
-        """The operation, and what takes its outcome; ``leaving`` waits no longer than that. With the lock held."""
-        for queue in queues:
+    def _pop_any(
+        self, places: Sequence[Sequence[str]], count: int, wants: bool = True
+    ) -> tuple[Operation[list[Envelope]], Callback]:
+        """The operation, and the callback for its outcome; needs the lock.
+
+        Args:
+            places: queues, by place; the first is looked at first.
+            count: how many messages at most.
+            wants: whether queues without a message are waited for then.
+        """
+        fetch = _Fetch([queue for place in places for queue in place], count, wants)
+        for queue in fetch.queues:
             self._asked[queue] = self._asked.get(queue, 0) + count
-        make = partial(self._operations.pop_any, self._topology.together(in_turn(queues)), count)
-        return make, partial(self._came, queues, count, leaving)
+        pop = self._messages.pop_any(places, count, partial(self._held_up, fetch))
+        return pop, partial(self._came, fetch)
+
+    def _held_up(self, fetch: _Fetch, behind: Sequence[Sequence[str]]) -> None:
+        """Fetch from the places ``behind`` the one that holds ``fetch`` up with another pop."""
+        with self._lock:
+            queues = [queue for place in behind for queue in place]
+            fetch.queues = [queue for queue in fetch.queues if queue not in queues]
+            for queue in queues:
+                self._asked[queue] -= fetch.count
+            pop, came = self._pop_any(behind, fetch.count, fetch.wants)
+        self._start(pop, came)
 
     def _came(
-        self,
-        queues: Sequence[str],
-        count: int,
-        leaving: Waiter | None,
-        arrivals: list[Arrival] | None,
-        error: BaseException | None,
-    ) -> None:
-        """Called in the order of the pops, so that messages stay in theirs."""
+        self, fetch: _Fetch, arrivals: list[Envelope] | None, error: BaseException | None
+    ) -> Callable[[], object]:
+        """Take the outcome of a pop; called in the order of the pops, so that messages stay in order."""
         if error is not None:
-            logger.info("Fetching messages of %s is put off: %s", ", ".join(queues), error)
+            logger.info("Fetching messages of %s is put off: %s", ", ".join(fetch.queues), error)
         if arrivals:
             self._store.keep(arrivals, self._woken)
-        if leaving is not None:
-            self._store.leave(leaving, put_back=False)
         with self._lock:
-            for queue in queues:
-                left = self._asked.pop(queue) - count
+            for queue in fetch.queues:
+                left = self._asked.pop(queue) - fetch.count
                 if left:
                     self._asked[queue] = left
-                elif self._store.waiting(queue) and not self._closed:
-                    # Not while another pop is on its way: what two fetch at once may arrive in the wrong order.
+                elif fetch.wants and self._store.waiting(queue) and not self._closed:
+                    # Not while another pop is on its way: messages of two fetches may arrive in the wrong order.
                     self._want(queue)
             self._popped.notify_all()
+        return self._wake
+
+    def _wake(self) -> None:
+        """Wake the waiters of several pops all at once, because each wake-up is a system call."""
+        woken, self._woken = self._woken, []
+        self._store.wake(woken)
 
     def _want(self, queue: str) -> None:
-        home = home_of(queue)
-        place = self._topology.place_of(home)
+        hash_tag = hash_tag_of(queue)
+        place = self._topology.place_of(hash_tag)
         reader = self._readers.get(place)
         if reader is None:
-            reader = self._readers[place] = self._make_reader("waiting", home, self._store.waiting, self._read)
+            reader = self._readers[place] = Reader(self._tools, "waiting", hash_tag, self._store.waiting, self._read)
         reader.want(queue)
 
     def _read(self, queue: str, messages: list[bytes]) -> None:
-        """A reader has popped ``messages``."""
-        arrivals: list[Arrival] = []
+        """Keep ``messages`` that a reader has popped off ``queue``."""
+        arrivals: list[Envelope] = []
         for data in messages:
-            envelope = self._operations.live(queue, data)
+            envelope = self._context.live(queue, data)
             if envelope is None:
                 continue
-            if envelope.kind == MESSAGE:  # needs no Redis, which may be gone again
-                arrivals.append(Arrival(envelope.name, envelope.body, envelope.expires))
+            if envelope.kind == MESSAGE:  # needs no Redis, which may be away again
+                arrivals.append(envelope)
             else:
-                self.keep(arrivals)
+                self._store.keep(arrivals)
                 try:
-                    arrivals = self._pipe.call(partial(self._operations.open, queue, data))
+                    arrivals = self._driver.call(self._messages.receivers(queue, envelope))
                 except ChannelLayerUnavailable as error:
                     arrivals = []
-                    logger.error("A message of %s is lost, whose members are not known: %s", queue, error)
-        self.keep(arrivals)
+                    self._context.losses.add(queue, error)
+        self._store.keep(arrivals)

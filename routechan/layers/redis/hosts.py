@@ -33,12 +33,13 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from ...exceptions import InvalidChannelLayerError
+from ...inspection import with_article
 
 SINGLE, SENTINEL, CLUSTER = "single", "sentinel", "cluster"
 
 DEFAULT_HOSTS = ("redis://localhost:6379",)
 
-#: Sentinels are asked one after the other, so that a silent one must not hold up a failover.
+#: Seconds for one Sentinel: they are asked one after the other, and a silent one must not hold up a failover.
 SENTINEL_PATIENCE = 2.0
 
 _SCHEMES = ("redis", "rediss", "unix")
@@ -82,6 +83,7 @@ _GONE = {
 class Host:
     """One entry of ``hosts``: a server, a master that Sentinels know, or a cluster. Lifetime: layer."""
 
+    #: ``SINGLE``, ``SENTINEL`` or ``CLUSTER``.
     kind: str
     #: Where it is, without credentials.
     address: str
@@ -89,7 +91,9 @@ class Host:
     options: Mapping[str, Any] = field(repr=False)
     #: The Sentinels, or the cluster's first nodes.
     nodes: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    #: The name that the Sentinels know the master by.
     master_name: str = field(default="", repr=False)
+    #: Options of redis-py for the connections to the Sentinels.
     sentinel_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
@@ -101,20 +105,20 @@ class Host:
         return float(self.options["socket_timeout"])
 
     def client(self) -> redis.Redis:
-        """A client of a server or of a Sentinel's master, not connected yet. Closing it closes its pool."""
+        """A client of a server or of a Sentinel's master, not connected yet, whose ``close`` closes its pool."""
         return redis.Redis.from_pool(self._pool())
 
     def cluster_client(self) -> RedisCluster:
-        """A client of the cluster. Asks its nodes for the slots; a ``ConnectionError`` of redis-py if none answers."""
+        """A client of the cluster; ``ConnectionError`` of redis-py if no node answers, ``TypeError`` if it is none."""
         if self.kind != CLUSTER:
             raise TypeError(f"{self} is no cluster; use client()")
         options = dict(self.options)
         if int(redis.__version__.partition(".")[0]) < 6:
-            options["cluster_error_retry_attempts"] = 0  # redis-py 5 does not look at `retry` for this
+            options["cluster_error_retry_attempts"] = 0  # redis-py 5 ignores `retry` here
         nodes = [ClusterNode(host, port) for host, port in self.nodes]  # type: ignore[no-untyped-call]
         try:
             return RedisCluster(startup_nodes=nodes, **options)
-        except RedisClusterException as error:  # no RedisError, unlike all others
+        except RedisClusterException as error:  # not a RedisError, unlike all others
             raise redis.exceptions.ConnectionError(str(error)) from error
 
     def _pool(self) -> ConnectionPool:
@@ -129,9 +133,9 @@ class Host:
 def parse_hosts(hosts: Any, connection_kwargs: Mapping[str, Any] | None = None) -> list[Host]:
     """The hosts that ``hosts`` names; None is a server on this machine.
 
-    ``connection_kwargs`` are added to each, a host's own options win. For a Sentinel host they are the
-    options of the connection to the master; its Sentinels are asked with the same keepalive, with the same
-    timeouts but at most 2 seconds, and with ``sentinel_kwargs``. Raises ``InvalidChannelLayerError``.
+    ``connection_kwargs`` are added to each; a host's own options win. For a Sentinel host they are the options of the
+    connection to the master; its Sentinels are asked with the same keepalive, with the same timeouts but at most 2
+    seconds, and with ``sentinel_kwargs``. Raises ``InvalidChannelLayerError``.
     """
     if connection_kwargs is not None and not isinstance(connection_kwargs, Mapping):
         raise InvalidChannelLayerError(
@@ -220,7 +224,7 @@ class _Entry:
         if "sentinels" in own or "master_name" in own:
             self._refuse('is both "cluster" and Sentinel; write one of them')
         nodes = self._pairs(own.pop("startup_nodes"), "startup_nodes", 6379) if "startup_nodes" in own else ()
-        manage = {"require_full_coverage": False}  # what redis-py 5 does; 6 and later ask for it
+        manage = {"require_full_coverage": False}  # the default of redis-py 5, not of 6 and later
         manage.update({name: own.pop(name) for name in _CLUSTER_OPTIONS if name in own})
         options = self._connection(own, "is a cluster")
         if "path" in options:
@@ -403,7 +407,7 @@ def _defaults() -> dict[str, Any]:
     return {
         "protocol": 2,
         "decode_responses": False,
-        "retry": Retry(NoBackoff(), 0),  # what is sent twice may be delivered twice
+        "retry": Retry(NoBackoff(), 0),  # a retried command may deliver a message twice
         "socket_timeout": 15.0,
         "socket_connect_timeout": 5.0,
         "socket_keepalive": True,
@@ -435,8 +439,7 @@ def _kind(thing: object) -> str:
         return "None"
     if isinstance(thing, (list, tuple)):
         return f"a {type(thing).__name__} of {len(thing)}"
-    name = type(thing).__name__
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    return with_article(type(thing).__name__)
 
 
 def _did_you_mean(name: str, known: Sequence[str]) -> str:

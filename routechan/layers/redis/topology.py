@@ -1,4 +1,4 @@
-"""Which server a home is on: one server, shards, or a Redis Cluster."""
+"""Which server a hash tag is on: one server, shards, or a Redis Cluster."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from redis.exceptions import RedisClusterException
 
 from .connection import FAULTS, Connection, is_ask
 from .hosts import CLUSTER, Host
-from .keys import home_of, shard_of
+from .schema import hash_tag_of, shard_of
 
 logger = logging.getLogger("routechan")
 
 
 class Node:
-    """A server that commands are sent to. Lifetime: layer."""
+    """A server that commands are sent to. Lifetime: layer.
+
+    Args:
+        name: its address, for the log.
+        pool: a pool of redis-py that makes its connections.
+    """
 
     def __init__(self, name: str, pool: redis.ConnectionPool) -> None:
         self.name = name
@@ -31,69 +36,92 @@ class Node:
         return self.name
 
     def connect(self) -> Connection:
-        """A new connection, open. Raises one of ``FAULTS``."""
+        """A new, open connection; raises one of ``FAULTS``."""
         connection = Connection(self._pool)
         connection.open()
         return connection
 
 
 class Topology(ABC):
-    """Lifetime: layer. Thread-safe."""
+    """The servers of a layer. Lifetime: layer. Thread-safe."""
 
-    #: Seconds after which a server that does not answer is given up.
+    #: Seconds to wait for an answer of a server.
     socket_timeout: float
 
+    #: The server, where there is just one.
+    only_node: Node | None = None
+
+    #: Whether keys may move from one server to another, one after the other.
+    moves_keys = False
+
+    #: Whether ``learn`` need not be called.
+    is_known = True
+
+    def learn(self) -> None:  # noqa: B027
+        """Ask which servers there are, before anything else; raises one of ``FAULTS``."""
+
     @abstractmethod
-    def node_of(self, home: Any) -> Node:
-        """The server of a home; a node is its own. Raises one of ``FAULTS`` where nobody can tell."""
+    def node_of(self, hash_tag: Any) -> Node:
+        """The server of ``hash_tag``; a ``Node`` is returned as it is.
+
+        Raises:
+            ConnectionError: or another of ``FAULTS``: no server says which one it is.
+        """
 
     @abstractmethod
     def nodes(self) -> list[Node]:
         """All servers that hold messages."""
 
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.nodes()))
+
     @abstractmethod
-    def place_of(self, home: str) -> str:
-        """A name for all homes whose queues one blocking command can wait for."""
+    def place_of(self, hash_tag: str) -> str:
+        """A name shared by ``hash_tag`` and all others whose queues the same blocking command can wait for."""
 
     def not_here(self, error: Any) -> Node | None:
-        """A server answered that it is not the one to ask; who is to be asked once, if it said so."""
+        """Learn from ``error``, a server's reply, that it is not the one to ask.
+
+        Returns:
+            The server to ask this once, if the reply names one.
+        """
         return None
 
     def together(self, queues: Iterable[str]) -> list[Sequence[str]]:
         """``queues`` in lists that one blocking command can wait for."""
         places: dict[str, list[str]] = {}
         for queue in queues:
-            places.setdefault(self.place_of(home_of(queue)), []).append(queue)
+            places.setdefault(self.place_of(hash_tag_of(queue)), []).append(queue)
         return list(places.values())
 
 
 def make_topology(hosts: Sequence[Host]) -> Topology:
+    """The topology of ``hosts``, made without a connection."""
     return Cluster(hosts[0]) if hosts[0].kind == CLUSTER else Shards(hosts)
 
 
 class Shards(Topology):
-    """One server, or several that share the homes by a hash; each may be one that Sentinels watch."""
+    """One server, or several that share the hash tags; ``hosts`` may be ones that Sentinels watch. Lifetime: layer."""
 
     def __init__(self, hosts: Sequence[Host]) -> None:
         self.socket_timeout = min(host.socket_timeout for host in hosts)
         self._nodes = [Node(str(host), host.client().connection_pool) for host in hosts]
+        self.only_node = self._nodes[0] if len(hosts) == 1 else None
 
-    def node_of(self, home: Any) -> Node:
-        if isinstance(home, Node):
-            return home
-        if len(self._nodes) == 1:
-            return self._nodes[0]
-        return self._nodes[shard_of(home, len(self._nodes))]
+    def node_of(self, hash_tag: Any) -> Node:
+        if isinstance(hash_tag, Node):
+            return hash_tag
+        return self.only_node or self._nodes[shard_of(hash_tag, len(self._nodes))]
 
     def nodes(self) -> list[Node]:
         return self._nodes
 
-    def place_of(self, home: str) -> str:
-        return "0" if len(self._nodes) == 1 else str(shard_of(home, len(self._nodes)))
+    def place_of(self, hash_tag: str) -> str:
+        return "0" if self.only_node else str(shard_of(hash_tag, len(self._nodes)))
 
 
 class Cluster(Topology):
-    """A Redis Cluster: redis-py knows its slots, which are asked for when the first command is sent."""
+    """The Redis Cluster ``host``, whose slots redis-py asks for in ``learn``. Lifetime: layer."""
 
     def __init__(self, host: Host) -> None:
         self.socket_timeout = host.socket_timeout
@@ -102,19 +130,35 @@ class Cluster(Topology):
         self._client: RedisCluster | None = None
         self._nodes: dict[str, Node] = {}
 
-    def node_of(self, home: Any) -> Node:
-        if isinstance(home, Node):
-            return home
+    moves_keys = True
+
+    @property
+    def is_known(self) -> bool:  # type: ignore[override]
+        return self._client is not None
+
+    def learn(self) -> None:
         with self._lock:
-            found = self._known().nodes_manager.get_node_from_slot(key_slot(home.encode()))
+            self._known()
+
+    def node_of(self, hash_tag: Any) -> Node:
+        if isinstance(hash_tag, Node):
+            return hash_tag
+        with self._lock:
+            try:
+                found = self._known().nodes_manager.get_node_from_slot(key_slot(hash_tag.encode()))
+            except RedisClusterException as error:  # no node serves this slot
+                raise redis.ConnectionError(f"the Redis Cluster {self._host} has a gap: {error}") from error
             return self._node(found)
 
     def nodes(self) -> list[Node]:
         with self._lock:
             return [self._node(found) for found in self._known().get_primaries()]  # type: ignore[no-untyped-call]
 
-    def place_of(self, home: str) -> str:
-        return home  # keys of one command must be in one slot
+    def __str__(self) -> str:
+        return str(self._host)
+
+    def place_of(self, hash_tag: str) -> str:
+        return hash_tag  # keys of one command must be in one slot
 
     def not_here(self, error: Any) -> Node | None:
         with self._lock:
@@ -123,9 +167,9 @@ class Cluster(Topology):
                 found = client.get_node(host=error.host, port=error.port)  # type: ignore[no-untyped-call]
                 if found is not None:
                     return self._node(found)
-            logger.info("The Redis Cluster %s has changed: %s", self._host, error)
-            self._ask_again(client)
-            return None
+        logger.info("The Redis Cluster %s has changed: %s", self._host, error)
+        self._ask_again(client)
+        return None
 
     def _known(self) -> RedisCluster:
         if self._client is None:

@@ -1,0 +1,45 @@
+"""uvicorn's WebSocket protocol, made to abort the connection of a client that does not read.
+
+uvicorn closes a connection once everything that was written has left. A client that does not read keeps it from that
+for ever: with a descriptor, what waits in the transport, and what the connection holds. ASGI has no event to abort it.
+
+``python -m routechan serve`` uses this; elsewhere it is ``uvicorn --ws routechan.asgi.aborting:WebSocketProtocol``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from .translation import ABORTS
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """One connection, which ends ``close_timeout`` seconds after its application at the latest.
+
+    The same holds where its client has not answered a ping. Lifetime: connection.
+    """
+
+    _abort_timer: asyncio.TimerHandle | None = None
+
+    async def run_asgi(self) -> None:
+        """Run the application, and then close the connection."""
+        self.scope["extensions"][ABORTS] = {}
+        await super().run_asgi()
+        self._abort_soon()
+
+    def keepalive_timeout(self) -> None:
+        """Close the connection, whose client has not answered a ping."""
+        super().keepalive_timeout()
+        self._abort_soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note that the connection is gone."""
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        super().connection_lost(exc)
+
+    def _abort_soon(self) -> None:
+        if not self.disconnected and self._abort_timer is None:
+            self._abort_timer = self.loop.call_later(self.close_timeout, self.transport.abort)

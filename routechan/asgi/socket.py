@@ -1,0 +1,287 @@
+"""What a reply to a WebSocket does, in each state of the socket."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ..encoding import Content
+from ..inspection import counted
+from ..limits.rules import InARow
+from ..telemetry.counters import counters
+from ..telemetry.log_fields import log_fields
+from ..telemetry.repeats import Repeats
+from .options import ServerOptions
+from .translation import Denial, Event, SocketReply, may_close_with, socket_reply
+from .waiting import Waiting
+from .writer import Send, Writer
+
+logger = logging.getLogger("routechan")
+
+#: The close code "service restart", after which clients reconnect.
+RESTART = 1012
+
+
+class Socket(Writer):
+    """Carries out the replies to one WebSocket. Lifetime: connection.
+
+    It is connecting, then open once accepted, then closed; ``layers-and-protocol`` 6.9 says what a reply does in each
+    state.
+
+    Args:
+        name: The reply channel.
+        path: The path it was opened on, for log records.
+        client: Whose it is, see ``Outlet``.
+        send: The ASGI ``send`` of the connection.
+        options: Its limits, see ``ServerOptions``.
+        waiting: Counts what waits for all clients.
+        repeats: What is logged about the sockets of the server.
+        subprotocol: The subprotocol to accept with, or None.
+        denial: Makes the events that refuse the handshake.
+        ended: Called when this side closes the socket, with whether to wait for the client's closing handshake.
+        look: Called to look whether the client has left, because its events have not been read for long.
+    """
+
+    # A thread never waits for a slow client: that could last as long as the connection. The socket is closed instead.
+    paced = False
+
+    __slots__ = (
+        "_capacity",
+        "_denial",
+        "_ended",
+        "_ending",
+        "_failures",
+        "_look",
+        "_options",
+        "_repeats",
+        "accepted",
+        "client",
+        "close_code",
+        "closed",
+        "dropped",
+        "name",
+        "path",
+        "subprotocol",
+        "told",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        client: str,
+        send: Send,
+        *,
+        options: ServerOptions,
+        waiting: Waiting,
+        repeats: Repeats,
+        subprotocol: str | None,
+        denial: Denial,
+        ended: Callable[[bool], object],
+        look: Callable[[], object],
+    ) -> None:
+        super().__init__(send, options.socket_bytes, waiting)
+        self.name = name
+        self.path = path
+        self.client = client
+        self.subprotocol = subprotocol
+        self.accepted = False
+        self.closed = False
+        self.told = False  # whether consumers have been told that the socket is gone
+        self.close_code: int | None = None  # the code this side closed with
+        self.dropped = 0  # messages that its slow client did not take
+        self._options = options
+        self._capacity = options.socket_capacity
+        self._repeats = repeats
+        self._failures: InARow | None = None
+        self._denial = denial
+        self._ended = ended
+        self._look = look
+        self._ending = False  # the server process is stopping
+
+    def deliver(self, content: Content) -> None:
+        """Carry out a message that was sent to the reply channel.
+
+        Args:
+            content: The message.
+
+        Raises:
+            InvalidContent: The message asks for nothing that a socket can do.
+        """
+        self.reply(socket_reply(content))
+
+    def reply(self, reply: SocketReply) -> None:
+        """Carry out a parsed ``reply``; closed sockets ignore it."""
+        if self.closed:
+            return
+        accept, data, close, reason = reply
+        if self.accepted:
+            if data is not None:
+                if not self.write(data, self._capacity):
+                    self.overflow("socket_bytes" if self.is_over(data) else "socket_capacity", data)
+                    return
+                counters.frames_sent += 1
+            if close is not None and not self.closed:
+                self._close(close)
+        elif accept is False:
+            self._deny(reason)
+        elif accept or data is not None:
+            self._accept()
+            self.reply(reply)
+        elif close is not None:
+            self._deny(None)
+
+    def deny(self, reason: str) -> None:
+        """Refuse the handshake: the client sees HTTP 403, consumers see a disconnect with 1006 (6.11).
+
+        Args:
+            reason: What a client is told that is to know.
+        """
+        self._end(self._denial(reason), 1006)
+
+    def refuse(self, code: int, reason: str) -> None:
+        """End a socket that cannot go on: close it with ``code``, or deny its handshake for ``reason``."""
+        if self.closed:
+            return
+        if self.accepted:
+            self._end([{"type": "websocket.close", "code": code}], code)
+        else:
+            self.deny(reason)
+
+    def _deny(self, reason: str | None) -> None:
+        logger.info("WebSocket %r is refused by its consumer%s", self.path, f": {reason}" if reason else "")
+        self.deny(reason or "The consumer refused this socket.")
+
+    def end(self, told: bool = False) -> None:
+        """Close because the server process is stopping: ask the client to reconnect, and do not wait for its answer.
+
+        Args:
+            told: Whether others have told consumers that the socket is gone.
+        """
+        self._ending = True
+        self.told = self.told or told
+        if self.closed:
+            self._ended(False)
+        elif self.accepted:
+            self._end([{"type": "websocket.close", "code": RESTART}], RESTART, wait=False)
+        else:
+            self._end([{"type": "websocket.close", "code": 1000}], 1006, wait=False)
+
+    def interrupt(self) -> None:
+        """Close because a worker that streamed to the client has ended: ask the client to connect again."""
+        self.reply((None, None, RESTART, None))
+
+    def failed(self, order: object) -> None:
+        """The consumer of the event ``order`` has failed: close if so many have in a row that all others would too."""
+        most = self._options.socket_failures
+        if most is None or not isinstance(order, int):
+            return
+        if self._failures is None:
+            self._failures = InARow()
+        if self._failures.add(order) < most or self.closed:
+            return
+        counters.limited["socket_failures"] += 1
+        more = self._repeats.more("socket_failures")
+        if more is not None:
+            logger.warning(
+                "%s (%r) is closed with 1011: the consumers of its last %d events have all failed%s",
+                self.name,
+                self.path,
+                most,
+                more,
+                extra=log_fields(self.name, connection=self.name),
+            )
+        self.refuse(1011, f"The consumers of {most} events in a row have failed.")
+
+    def look(self) -> None:
+        """Look whether the client has left, because its events have not been read for long."""
+        self._look()
+
+    def lost(self) -> None:
+        """The connection is gone: send nothing more."""
+        self.closed = True
+        self._look = _look_no_more
+        self._ended = _ignore  # breaks the reference cycle, so that a closed connection is freed at once
+        super().lost()
+
+    async def writable(self) -> None:
+        """Wait until the client has taken what was sent, or the socket is closed."""
+        while self.queue is not None and not self.closed:
+            await self._change()
+
+    def _accept(self) -> None:
+        self.accepted = True
+        event: dict[str, Any] = {"type": "websocket.accept"}
+        if self.subprotocol is not None:
+            event["subprotocol"] = self.subprotocol
+        self.write(event, self._capacity)
+
+    def overflow(self, limit: str, event: Event | None = None) -> None:
+        """Close with 1013, because ``limit``, an option, is reached; drop what waits for the client, and ``event``."""
+        if self.closed:
+            self.drop()
+            return
+        size = self.waiting_bytes
+        dropped = self.dropped = self.drop() + (event is not None)
+        counters.limited[limit] += 1
+        counters.readers_closed += 1
+        counters.frames_dropped += dropped
+        more = self._repeats.more(limit)
+        if more is not None:
+            logger.warning(
+                "The client of %s (%r) does not read: it is closed with 1013, and %s to it dropped; it met %s, and "
+                "%d bytes waited%s",
+                self.name,
+                self.path,
+                counted(dropped, "message"),
+                limit.upper(),
+                size,
+                more,
+                extra=log_fields(self.name, connection=self.name),
+            )
+        self._end([{"type": "websocket.close", "code": 1013}], 1013, wait=False)
+
+    def _close(self, code: int) -> None:
+        if may_close_with(code):
+            self._end([{"type": "websocket.close", "code": code}], code)
+            return
+        more = self._repeats.more(("close", code))
+        if more is not None:
+            logger.error(
+                "%s (%r) was to be closed with %d, which may not travel in a close frame; it stays open. "
+                "Use True, 1000 to 1014 (but not 1004, 1005, 1006), or 3000 to 4999%s",
+                self.name,
+                self.path,
+                code,
+                more,
+                extra=log_fields(self.name, connection=self.name),
+            )
+
+    def _left(self) -> None:
+        self.closed = True
+        self._ended(True)
+
+    def _refused(self, error: BaseException) -> None:
+        if self._ending:  # daphne cannot send 1012, and uvicorn has closed the socket itself
+            logger.debug("The server did not take the close of %s: %r", self.name, error)
+        else:
+            super()._refused(error)
+        self.closed = True
+        self._ended(False)
+
+    def _end(self, events: list[Event], code: int, *, wait: bool = True) -> None:
+        self.closed = True
+        self.close_code = code
+        for event in events:
+            self.write(event, self._capacity + 2)  # two places are reserved for the last events
+        self._wake()
+        self._ended(wait)
+
+
+def _ignore(wait: bool) -> None:
+    """Stands in for ``ended`` once the connection is gone."""
+
+
+def _look_no_more() -> None:
+    """Stands in for ``look`` likewise."""

@@ -1,0 +1,1 @@
+"""Running consumers in this process."""

@@ -1,0 +1,33 @@
+"""What is no routing, and no route: the texts of their errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .naming import name_that_thing
+
+
+def no_routing(routing: Any, source: str) -> str:
+    """The error for a ``routing`` that is no list, which came from ``source``."""
+    is_module, name = type(routing).__name__ == "module", getattr(routing, "__name__", "")
+    hint = f"; a module was given, name the list inside it: '{name}.channel_routing'" if is_module else ""
+    return (
+        f"a routing is a list of route(), route_class() and include() entries, a dict of channel: consumer, "
+        f"or the dotted path of one, not {routing!r:.100}{source}{hint}"
+    )
+
+
+def no_route(entry: Any) -> str:
+    """The error for an ``entry`` of a routing that is no route: what it is, and what to write."""
+    if isinstance(entry, (list, tuple)):
+        return (
+            f"is a {type(entry).__name__}, {entry!r:.100}; write route(channel, consumer), or include([...]) for a list"
+        )
+    if type(entry).__module__.startswith("django.urls"):
+        return (
+            f"is a URL pattern of Django, {entry!r:.100}; write "
+            'route("websocket.connect", consumer, path=r"^/...$"), whose pattern sees the leading slash'
+        )
+    if callable(entry):
+        return f"is {name_that_thing(entry)} itself; write route(channel, {getattr(entry, '__name__', 'consumer')})"
+    return f"is {entry!r:.100}; expected route(), route_class() or include()"

@@ -1,0 +1,52 @@
+"""A message in a queue: its content as bytes, with its name, headers and expiry."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..encoding import Content
+
+#: Data beside the content of a message that no consumer sees, made of the same types as content.
+Headers = Mapping[str, Any]
+
+#: Takes the content sent to channels of this process: ``deliver(channels, content)``.
+Deliver = Callable[[Sequence[str], Content], None]
+
+#: A message to a channel; ``name`` is the channel.
+MESSAGE = 0
+#: A message to the members of a group that lie in one queue; ``name`` is the group.
+GROUP = 1
+#: Another process made a channel of this queue a member; ``name`` is the group, the body the channel.
+JOIN = 2
+#: Another process ended a membership, as ``JOIN``.
+LEAVE = 3
+#: Another process removed all messages and groups: memberships kept here have ended.
+FLUSH = 4
+#: Another process sends something later, and soon; the body says when.
+DUE = 5
+
+
+class Envelope(NamedTuple):
+    """A message in a queue. Lifetime: from the send, or the arrival, until a reader takes it.
+
+    Args:
+        kind: one of the kinds above.
+        name: a channel, or a group.
+        body: encoded content, or what the kind says.
+        headers: encoded headers; empty where there are none.
+        expires: a time of the layer's clock, in seconds.
+        place: its number in its queue, so that what is put back comes before what was sent later.
+    """
+
+    kind: int
+    name: str
+    body: bytes
+    headers: bytes = b""
+    expires: float = 0.0
+    place: int = 0
+
+
+#: ``Envelope`` of a tuple of its items, at a third of the price: a group message makes one for each member.
+make_envelope = functools.partial(tuple.__new__, Envelope)

@@ -1,0 +1,1 @@
+"""Operations of the Redis layer: scripts of commands, with no I/O."""

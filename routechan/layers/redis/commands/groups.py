@@ -1,0 +1,279 @@
+"""Operations on groups: memberships, and messages to all members.
+
+A group is kept in two levels: its queues and plain channels, and the channels in each queue. A queue of a living
+process is reached by one message, and that process knows its members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .... import names
+from ...envelope import GROUP, JOIN, LEAVE, MESSAGE
+from ..schema import LEASES, hash_tag_of
+from ..wire import expires_of
+from .messages import Messages
+from .presence import Presence
+from .script import CHUNK, HEADS, Call, Context, Operation, Script, Step, operation, together
+
+
+class Groups:
+    """Makes operations on groups. Lifetime: layer, in one process.
+
+    Args:
+        context: what all operations share.
+        messages: makes room in queues that are full.
+        presence: knows which process lives.
+    """
+
+    def __init__(self, context: Context, messages: Messages, presence: Presence) -> None:
+        self._context = context
+        self._keys = context.keys
+        self._messages = messages
+        self._presence = presence
+
+    # Sending
+
+    @operation(reads_first=True)
+    def send(self, group: str, body: bytes, headers: bytes = b"") -> Script[None]:
+        """Send a message to all members that other processes have; a member that is full misses it.
+
+        Args:
+            group: the name of the group.
+            body: encoded content.
+            headers: encoded headers; empty where there are none.
+
+        Returns:
+            The operation.
+        """
+        context = self._context
+        now = context.now()
+        key = self._keys.group(group)
+        (entries,) = yield Step([(group, ("ZRANGEBYSCORE", key, now, "+inf"))], True)
+        sends: list[tuple[str, bytes, int]] = []
+        calls: list[Call] = []
+        for_queues: bytes | None = None  # the same for every queue, unless it is sealed
+        for entry in entries:
+            name = context.text(entry, key)
+            if name is None:
+                continue
+            if name.endswith("!"):
+                if context.is_own(name):
+                    continue
+                if for_queues is None or context.wire.sealed:
+                    for_queues = context.seal(name, GROUP, group, body, headers)
+                data = for_queues
+            else:
+                data = context.seal(name, MESSAGE, name, body, headers)
+                calls.append((hash_tag_of(name), ("LINDEX", self._keys.queue(name), 0)))
+            sends.append((name, data, len(calls)))
+            calls += context.push(name, data)
+        if not calls:
+            return
+        replies = yield Step(calls, False)
+        after: list[Script[None]] = []
+        for queue, data, at in sends:
+            head = None if queue.endswith("!") else replies[at - 1]
+            if head is not None and 0 < expires_of(head) < now:
+                after.append(self._evict(group, queue, data))
+            elif replies[at] > (limit := context.capacities.of(queue)):
+                after.append(self._full(group, queue, data, replies[at], limit))
+            else:
+                context.counts.add(queue, "messages_count")
+        if after:
+            yield from together(after)
+
+    def _evict(self, group: str, channel: str, data: bytes) -> Script[None]:
+        """A message to this plain channel expired unread: take the new one back, and end the membership (item 43)."""
+        take_back: Call = (hash_tag_of(channel), ("LREM", self._keys.queue(channel), -1, data))
+        yield Step([take_back, *self._context.end_entry(group, channel)], False)
+
+    def _full(self, group: str, queue: str, data: bytes, length: int, limit: int) -> Script[None]:
+        (fits,), expired = yield from self._messages.make_room(queue, [data], length, [limit])
+        self._context.counts.add(queue, "messages_count" if fits else "dropped_count")
+        if expired and queue.endswith("!") and not (yield from self._presence.is_owned(queue).script()):
+            yield Step(self._context.end_entry(group, queue), True)
+
+    # Members
+
+    def add(self, group: str, channel: str) -> Operation[None]:
+        """The operation that makes ``channel``, which is not of this process, a member of ``group``."""
+        return self._add_elsewhere(group, channel) if "!" in channel else self._add_plain(group, channel)
+
+    @operation(changes_membership=True)
+    def _add_plain(self, group: str, channel: str) -> Script[None]:
+        key, ends = self._keys.group(group), self._context.now() + self._context.group_expiry
+        yield Step([(group, ("ZADD", key, ends, channel)), (group, ("PEXPIRE", key, self._context.group_ttl))], True)
+
+    @operation(reads_first=True, changes_membership=True)
+    def _add_elsewhere(self, group: str, channel: str) -> Script[None]:
+        """Tell the process that serves the channel through its queue, in order with the messages."""
+        queue = names.queue_name(channel)
+        ends = self._context.now() + self._context.group_expiry
+        owned = yield from self._presence.check_ours(channel)
+        calls = self._join(group, queue, [channel], ends, owned)
+        if owned:
+            calls += self._context.push(queue, self._context.seal(queue, JOIN, group, channel.encode()))
+        yield Step(calls, True)
+
+    @operation(changes_membership=True)
+    def add_own(self, group: str, channel: str) -> Script[None]:
+        """The operation that makes ``channel`` of this process, the first of its queue there, a member of ``group``."""
+        ends = self._context.now() + self._context.group_expiry
+        yield Step(self._join(group, names.queue_name(channel), [channel], ends, True), True)
+
+    @operation(changes_membership=True)
+    def add_another(self, group: str, channel: str) -> Script[None]:
+        """The operation that makes ``channel`` of this process a member of ``group``, which has its queue already."""
+        members = self._keys.members(group, names.queue_name(channel))
+        ends = self._context.now() + self._context.group_expiry
+        calls: list[Call] = [
+            (group, ("ZADD", members, ends, channel)),
+            (group, ("PEXPIRE", members, self._context.group_ttl)),
+        ]
+        yield Step(calls, repeatable=True)
+
+    def _join(self, group: str, queue: str, channels: Sequence[str], ends: float, owned: bool) -> list[Call]:
+        key, members, ttl = self._keys.group(group), self._keys.members(group, queue), self._context.group_ttl
+        calls: list[Call] = [
+            (group, ("ZADD", members, *(part for channel in channels for part in (ends, channel)))),
+            (group, ("PEXPIRE", members, ttl)),
+            (group, ("ZADD", key, ends, queue)),
+            (group, ("PEXPIRE", key, ttl)),
+        ]
+        if owned:  # so that other processes find the entries of a dead one
+            process = hash_tag_of(queue)
+            groups = self._keys.groups_of(process)
+            calls += [(process, ("SADD", groups, f"{group} {queue}")), (process, ("PEXPIRE", groups, ttl))]
+        return calls
+
+    def discard(self, group: str, channel: str) -> Operation[None]:
+        """The operation that ends the membership of ``channel``, which is not of this process, in ``group``."""
+        return self._discard_elsewhere(group, channel) if "!" in channel else self._discard_plain(group, channel)
+
+    @operation(changes_membership=True)
+    def _discard_plain(self, group: str, channel: str) -> Script[None]:
+        yield Step([(group, ("ZREM", self._keys.group(group), channel))], True)
+
+    @operation(reads_first=True, changes_membership=True)
+    def _discard_elsewhere(self, group: str, channel: str) -> Script[None]:
+        queue = names.queue_name(channel)
+        owned = yield from self._presence.check_ours(channel)
+        calls = self._remove(group, queue, channel)
+        if owned:
+            calls += self._context.push(queue, self._context.seal(queue, LEAVE, group, channel.encode()))
+        _, left, *_ = yield Step(calls, True)
+        if not left and not owned:  # no process keeps these members, so no other one will end the entry
+            yield Step(self._context.end_entry(group, queue), True)
+
+    @operation(changes_membership=True)
+    def discard_own(self, group: str, channel: str) -> Script[None]:
+        """The operation that ends the membership of ``channel`` in ``group``.
+
+        The channel is of this process, and not the last member of its queue there.
+        """
+        yield Step(self._remove(group, names.queue_name(channel), channel), True)
+
+    def _remove(self, group: str, queue: str, channel: str) -> list[Call]:
+        members = self._keys.members(group, queue)
+        return [(group, ("ZREM", members, channel)), (group, ("ZCARD", members))]
+
+    @operation(changes_membership=True)
+    def discard_queue(self, groups: Sequence[str], queue: str) -> Script[None]:
+        """The operation that takes ``queue`` of this process, which has no members left there, out of ``groups``."""
+        process = hash_tag_of(queue)
+        for start in range(0, len(groups), CHUNK):
+            calls: list[Call] = []
+            for group in groups[start : start + CHUNK]:
+                calls += self._context.end_entry(group, queue)
+                calls.append((process, ("SREM", self._keys.groups_of(process), f"{group} {queue}")))
+            yield Step(calls, True)
+
+    @operation(changes_membership=True)
+    def rejoin(self, memberships: Sequence[tuple[str, str]]) -> Script[None]:
+        """The operation that writes memberships of this process again, for another ``group_expiry``.
+
+        Args:
+            memberships: pairs of ``(group, channel)``.
+        """
+        ends = self._context.now() + self._context.group_expiry
+        pieces: dict[tuple[str, str], list[str]] = {}
+        for group, channel in memberships:
+            pieces.setdefault((group, names.queue_name(channel)), []).append(channel)
+        for (group, queue), channels in pieces.items():
+            for start in range(0, len(channels), CHUNK):
+                yield Step(self._join(group, queue, channels[start : start + CHUNK], ends, True), True)
+
+    # Reading members
+
+    @operation(reads_first=True)
+    def channels(self, group: str) -> Script[list[str]]:
+        """All members of ``group`` that other processes have, without those that let a message expire unread."""
+        owned, others = yield from self._entries(group)
+        now = self._context.now()
+        calls: list[Call] = [
+            (group, ("ZRANGEBYSCORE", self._keys.members(group, queue), now, "+inf")) for queue in owned
+        ]
+        found = (yield Step(calls, True)) if calls else []
+        key = self._keys.group(group)
+        names = (self._context.text(member, key) for members in found for member in members)
+        channels = [name for name in names if name is not None]
+        return channels + (yield from self._readers(group, others))
+
+    @operation(reads_first=True)
+    def count(self, group: str) -> Script[int]:
+        """How many members of ``group`` other processes have."""
+        owned, others = yield from self._entries(group)
+        now = self._context.now()
+        calls: list[Call] = [(group, ("ZCOUNT", self._keys.members(group, queue), now, "+inf")) for queue in owned]
+        counts = (yield Step(calls, True)) if calls else []
+        return sum(counts) + len((yield from self._readers(group, others)))
+
+    def _entries(self, group: str) -> Script[tuple[list[str], list[str]]]:
+        """A group's queues that another living process reads, and its other queues and plain channels."""
+        now = self._context.now()
+        key = self._keys.group(group)
+        (entries,) = yield Step([(group, ("ZRANGEBYSCORE", key, now, "+inf"))], True)
+        names = (self._context.text(entry, key) for entry in entries)
+        found = [name for name in names if name is not None and not self._context.is_own(name)]
+        queues = [name for name in found if name.endswith("!")]
+        calls: list[Call] = [(LEASES, ("ZSCORE", self._keys.leases, hash_tag_of(queue))) for queue in queues]
+        leases = (yield Step(calls, True)) if calls else []
+        owned = [queue for queue, lease in zip(queues, leases, strict=True) if lease is not None]
+        return owned, [name for name in found if name not in owned]
+
+    def _readers(self, group: str, entries: list[str]) -> Script[list[str]]:
+        """The members among plain channels and queues that no process owns, without those that do not read."""
+        if not entries:
+            return []
+        now = self._context.now()
+        calls: list[Call] = []
+        for name in entries:
+            calls += [
+                (hash_tag_of(name), ("LRANGE", self._keys.queue(name), 0, HEADS - 1)),
+                (group, ("ZRANGEBYSCORE", self._keys.members(group, name), now, "+inf")),
+            ]
+        replies = yield Step(calls, True)
+        channels: list[str] = []
+        ended: list[Call] = []
+        for name, heads, members in zip(entries, replies[::2], replies[1::2], strict=True):
+            expired = [self._context.peek(head, name) for head in heads if 0 < expires_of(head) < now]
+            unread = [envelope for envelope in expired if envelope is not None]
+            if not name.endswith("!"):
+                if unread:
+                    ended += self._context.end_entry(group, name)
+                else:
+                    channels.append(name)
+                continue
+            silent = {envelope.name for envelope in unread if envelope.kind == MESSAGE}
+            everyone = any(envelope.kind == GROUP for envelope in unread)
+            for member in (self._context.text(member, self._keys.members(group, name)) for member in members):
+                if member is None:
+                    continue
+                if everyone or member in silent:
+                    ended.append((group, ("ZREM", self._keys.members(group, name), member)))
+                else:
+                    channels.append(member)
+        if ended:
+            yield Step(ended, True)
+        return channels

@@ -1,0 +1,1 @@
+"""Rules that bound what one client, one user and one process may use."""

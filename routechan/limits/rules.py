@@ -1,0 +1,146 @@
+"""The rules of limits: rates and runs of failures, with no clock, lock or I/O of their own.
+
+Each resource has one owner, which asks the rule and acts: a socket for what waits for its client and for its failures,
+the connection's task for frames, the server for handshakes, the runtime for streams, the store for groups. The owner
+passes the time in, counts what it refused in ``counters.limited`` and writes one log line per interval. Settings are
+fields of ``ServerOptions``; None switches a limit off. ``docs/limits.rst`` lists them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from typing import NamedTuple
+
+#: Seconds of the units that a rate may have.
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+#: Keys, such as addresses, whose events are counted at a time.
+MOST_KEYS = 100_000
+
+
+class Rate(NamedTuple):
+    """``events`` in ``seconds``, in a burst or spread over them."""
+
+    events: int
+    seconds: float
+
+    @classmethod
+    def parse(cls, text: object) -> Rate:
+        """Read a rate.
+
+        Args:
+            text: Such as ``"5/s"``, ``"100/10s"`` or ``"600/m"``; the units are s, m and h.
+
+        Returns:
+            The rate.
+
+        Raises:
+            ValueError: It is no such text.
+        """
+        found = re.fullmatch(r"(\d+)/(\d*)([smh])", text) if isinstance(text, str) else None
+        if found is None or int(found[1]) < 1 or (found[2] and int(found[2]) < 1):
+            raise ValueError(f"a rate is a text such as '5/s', '100/10s' or '600/m', not {text!r:.100}")
+        return cls(int(found[1]), int(found[2] or 1) * UNITS[found[3]])
+
+
+class TokenBucket:
+    """Allows ``rate.events`` events at once, and as many again spread over ``rate.seconds``. Lifetime: its owner's.
+
+    Args:
+        rate: The rate.
+        now: The time in seconds.
+    """
+
+    __slots__ = ("_at", "_rate", "_tokens")
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        self._rate = rate
+        self._tokens = float(rate.events)
+        self._at = now
+
+    def take(self, now: float) -> float:
+        """Take a token, if there is one.
+
+        Args:
+            now: The time in seconds.
+
+        Returns:
+            0.0 if there was one; otherwise the seconds until there is.
+        """
+        count, seconds = self._rate
+        tokens = min(float(count), self._tokens + (now - self._at) * count / seconds)
+        self._at = now
+        if tokens >= 1.0:
+            self._tokens = tokens - 1.0
+            return 0.0
+        self._tokens = tokens
+        return (1.0 - tokens) * seconds / count
+
+    def is_full(self, now: float) -> bool:
+        """Whether a new bucket would allow as much at the time ``now``."""
+        count, seconds = self._rate
+        return self._tokens + (now - self._at) * count / seconds >= count
+
+
+class Buckets:
+    """Token buckets of many keys, such as addresses. Lifetime: its owner's.
+
+    Keys that are silent are forgotten, so that nobody fills the memory with new ones.
+
+    Args:
+        rate: The rate of each key.
+        most: How many keys there may be; beyond that, those are forgotten that have been silent longest.
+    """
+
+    def __init__(self, rate: Rate, most: int = MOST_KEYS) -> None:
+        self.rate = rate
+        self._most = most
+        self._buckets: dict[Hashable, TokenBucket] = {}  # silent longest first
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, key: Hashable, now: float) -> bool:
+        """Whether ``key`` is within its rate at the time ``now``, if this event counts."""
+        bucket = self._buckets.pop(key, None)
+        if bucket is None:
+            bucket = TokenBucket(self.rate, now)
+            if len(self._buckets) >= self._most:
+                self._forget(now)
+        self._buckets[key] = bucket
+        return not bucket.take(now)
+
+    def _forget(self, now: float) -> None:
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)}
+        for key in list(self._buckets)[: len(self._buckets) + 1 - self._most]:
+            del self._buckets[key]
+
+
+class InARow:
+    """Counts failures of numbered events that follow each other. Lifetime: that of what the events belong to.
+
+    It is told of failures alone: an event between two of them that is not told of has succeeded. So success costs
+    nothing.
+    """
+
+    __slots__ = ("_last", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._last: int | None = None
+
+    def add(self, number: int) -> int:
+        """Count the failure of event ``number``.
+
+        Returns:
+            How many have failed in a row.
+        """
+        if self._last is None or number == self._last + 1:
+            self.count += 1
+        elif number > self._last:
+            self.count = 1
+        else:  # a stream failed that began before later events
+            return self.count
+        self._last = number
+        return self.count

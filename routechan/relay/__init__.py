@@ -1,0 +1,1 @@
+"""A server whose consumers run in worker processes."""

@@ -1,0 +1,252 @@
+"""Events in flight: what a relaying server knows of those it has sent, and what ends them when no ack comes."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..concurrency import end_tasks
+from ..encoding import Content
+from ..exceptions import ChannelLayerUnavailable
+from ..inspection import counted
+from ..interfaces import HTTP_CHANNELS, SOCKET_CHANNELS
+from ..layers.base import BaseChannelLayer
+from ..telemetry.counters import counters
+from ..telemetry.log_fields import log_fields
+from ..telemetry.repeats import Repeats
+from .protocol import HEARTBEAT_INTERVAL, WORKERS
+from .streams import Streamed
+
+logger = logging.getLogger("routechan")
+
+#: Seconds without a heartbeat after which an event is suspected, and for which the suspicion has to last.
+SILENCE = 3 * HEARTBEAT_INTERVAL
+SUSPICION = 2 * HEARTBEAT_INTERVAL
+
+#: Seconds between two looks for events that are late or lost.
+CHECK_INTERVAL = 0.1
+
+#: Seconds that an event may be in flight before its connection looks whether the client has left meanwhile.
+LOOK_TIME = 0.5
+
+#: Seconds that an event may wait in its channel before that is logged. A socket that is not accepted is refused after
+#: five by default: the reason should stand before that.
+WAITING_TIME = 3.0
+
+#: Seconds between two counts of the workers, while events wait.
+COUNT_INTERVAL = 1.0
+
+
+class Outcome(enum.Enum):
+    """How an event ended: acked by a worker, also where its consumer failed, lost with one, or given up as late.
+
+    ``RELEASED`` is no end: the task of its connection, which is gone, waits for it no longer.
+    """
+
+    ACKED = enum.auto()
+    FAILED = enum.auto()
+    LOST = enum.auto()
+    LATE = enum.auto()
+    RELEASED = enum.auto()
+
+
+class Waiting(Streamed, Protocol):
+    """A connection that waits for an event. Lifetime: connection."""
+
+    def waited_long(self) -> None:
+        """Its event has been in flight for ``LOOK_TIME``."""
+
+
+@dataclass(slots=True, eq=False)
+class Destination:
+    """A ``channel`` that events go to, with the backlog of those that found it full. Lifetime: that of the relay.
+
+    ``timer`` tries again, as long as there is a ``backlog``, which is in the order the events came. ``had_room_at`` is
+    when an event was last sent to the channel, in seconds of the loop's clock. ``taken`` is the highest number known
+    to be taken off it.
+    """
+
+    channel: str
+    backlog: list[InFlightEvent] = field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
+    had_room_at: float = 0.0
+    taken: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class InFlightEvent:
+    """An event on its way to a worker, or in the backlog. Lifetime: until nobody waits for its outcome.
+
+    Args:
+        number: of the event; a higher one each time it is sent again, see ``InFlightMonitor._suspect``.
+        destination: the channel it goes to.
+        content: of the event.
+        headers: that travel with it, beside the delivery tag.
+        outcome: a future of its ``Outcome``. It raises ``ChannelFull`` where there was no room within ``patience``,
+            and whatever else ``post`` raises.
+        arrived_at: when it came, in seconds of the loop's clock, as all times here.
+        patience: seconds that it may wait for room.
+        position: its place among all events of the server, in the order they came.
+        connection: that it is of, which it may begin to stream to.
+        in_backlog: whether it waits for room.
+        probing: whether it tries if there is room for those behind it too.
+        deadline: when it is given up; known as soon as it is sent.
+        heard_at: when it was sent, or the last heartbeat of it came.
+        suspected_at: since when it seems to be lost.
+        doubt: why nobody knows whether it was sent; None where that is known.
+        looked: whether its connection has been told that it waits for long.
+    """
+
+    number: int
+    destination: Destination
+    content: Content
+    headers: dict[str, Any]
+    outcome: asyncio.Future[Outcome]
+    arrived_at: float
+    patience: float
+    position: int
+    connection: Waiting
+    in_backlog: bool = False
+    probing: bool = False
+    deadline: float = math.inf
+    heard_at: float = math.inf
+    suspected_at: float | None = None
+    doubt: Exception | None = None
+    looked: bool = False
+
+
+class InFlightMonitor:
+    """Ends events that no worker will ack: those that are late, and those lost with their worker.
+
+    Lifetime: from ``start`` to ``stop``. Workers repeat heartbeats of the events they run. An event that was taken off
+    its channel, and of which no heartbeat comes, is lost with its worker.
+
+    Args:
+        layer: tells how many messages wait in a channel.
+        events: number -> event, of all that are in flight.
+    """
+
+    def __init__(self, layer: BaseChannelLayer, events: Mapping[int, InFlightEvent]) -> None:
+        self._layer = layer
+        self._events = events
+        self._repeats = Repeats()
+        self._count_at = 0.0  # when workers may be counted again
+        #: How many workers there were when an event was last found waiting; None before that.
+        self.workers: int | None = None
+
+    def start(self) -> None:
+        """Begin to look, on the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._tasks = [self._loop.create_task(look()) for look in (self._end_late, self._find_lost)]
+
+    async def stop(self) -> None:
+        """Look no more."""
+        await end_tasks(*self._tasks)
+
+    async def _end_late(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL)
+            now = self._loop.time()
+            for event in tuple(self._events.values()):
+                if event.outcome.done():
+                    continue
+                if now > event.deadline:
+                    event.outcome.set_result(Outcome.LATE)
+                elif not event.looked and now - event.arrived_at > LOOK_TIME:
+                    event.looked = True
+                    event.connection.waited_long()
+
+    async def _find_lost(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL)
+            try:
+                await self._look_for_lost()
+            except ChannelLayerUnavailable:
+                logger.debug("Whether events are lost cannot be told now", exc_info=True)
+            except Exception:  # nothing that happens here may end the monitor
+                logger.exception("Looking for lost events failed")
+
+    async def _look_for_lost(self) -> None:
+        now = self._loop.time()
+        silent = [event for event in self._events.values() if now - event.heard_at > SILENCE]
+        for destination in {event.destination for event in silent}:
+            waiting = (await self._layer.channel_statistics(destination.channel))["messages_pending"]
+            if waiting and self._loop.time() >= self._count_at:
+                self.workers = await self._layer.group_count(WORKERS)
+                self._count_at = self._loop.time() + COUNT_INTERVAL
+            now = self._loop.time()
+            for event in silent:
+                if event.destination is destination and now - event.heard_at > SILENCE and not event.outcome.done():
+                    self._suspect(event, now, waiting)
+                    waited = now - event.heard_at
+                    # One line for all channels, without the number of looks that came to the same.
+                    if event.suspected_at is not None or waited <= WAITING_TIME:
+                        continue
+                    if self._repeats.more("waiting") is not None:
+                        self._tell_waiting(destination.channel, waited, waiting)
+
+    def _tell_waiting(self, channel: str, seconds: float, waiting: int) -> None:
+        """Log that no worker takes the events of ``channel``."""
+        logger.error(
+            "No worker has taken an event off %s for %.1f s, and it holds %s; %s",
+            channel,
+            seconds,
+            counted(waiting, "event"),
+            workers_there(self.workers or 0),
+            extra=log_fields(channel),
+        )
+
+    def _suspect(self, event: InFlightEvent, now: float, waiting: int) -> None:
+        # Channels are FIFO: once an event that was sent later has been taken, this one has been taken too.
+        if waiting and event.number > event.destination.taken:
+            event.suspected_at = None
+        elif event.suspected_at is None:
+            event.suspected_at = now
+        elif now - event.suspected_at > SUSPICION:
+            event.outcome.set_result(Outcome.LOST)
+
+
+def workers_there(workers: int) -> str:
+    """What to do where events are not taken, and so many ``workers`` are there, as the end of a sentence."""
+    if not workers:
+        return "no worker is running with this layer. Start manage.py runworker, with the same Redis and prefix"
+    it = "is running: it is" if workers == 1 else "are running: they are"
+    return (
+        f"{counted(workers, 'worker')} {it} busy, or without these channels. Give runworker more --threads, or start "
+        "more workers"
+    )
+
+
+def log_without_ack(outcome: Outcome, channel: str, content: Content, event_timeout: float, *, closed: bool) -> None:
+    """Log and count an event that ended without an ack.
+
+    Args:
+        outcome: ``LATE`` or ``LOST``.
+        channel: the channel of the event.
+        content: its content.
+        event_timeout: the seconds it had.
+        closed: whether its connection is closed.
+    """
+    if channel == SOCKET_CHANNELS[2]:
+        then = "it may have reached no consumer, and is not sent again"
+    elif closed:
+        then = "its connection is closed meanwhile"
+    elif channel == HTTP_CHANNELS[0]:
+        then = "its client waits on for an answer"
+    else:
+        then = "its connection goes on without it"
+    path = content.get("path")
+    extra = log_fields(channel, content)
+    if outcome is Outcome.LATE:
+        counters.events_late += 1
+        logger.error(
+            "The event on %s of %r was not consumed within %g s; %s", channel, path, event_timeout, then, extra=extra
+        )
+    else:
+        counters.events_lost += 1
+        logger.error("The event on %s of %r is lost with the worker that took it; %s", channel, path, then, extra=extra)

@@ -1,0 +1,329 @@
+"""A relaying server: it holds connections, runs no user code, and hands their events to workers.
+
+The next event of a connection leaves when the one before is acked, so events are consumed in order, whichever workers
+run them; connections do not wait for each other. Where no ack will come, the connection goes on with its next event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import logging
+from collections.abc import Awaitable, Coroutine, Iterable
+from functools import partial
+from typing import Any
+
+from ..concurrency import ends_task, maybe_await
+from ..encoding import Content
+from ..exceptions import ChannelFull, ChannelLayerUnavailable
+from ..interfaces import HTTP_CHANNELS, SOCKET_CHANNELS, Outlet, Replies
+from ..layers.base import BaseChannelLayer
+from ..message import Message
+from ..monitor.layers import layers_in_use
+from ..routing import Router
+from ..telemetry import tracing
+from ..telemetry.counters import counters
+from .connection import RelayedConnection
+from .inflight import Destination, InFlightEvent, InFlightMonitor, Outcome
+from .protocol import TAG, given_up
+from .streams import RunningStreams
+
+logger = logging.getLogger("routechan")
+
+HTTP_REQUEST = HTTP_CHANNELS[0]
+
+#: Seconds that an event may take, with its wait for a worker, before its connection goes on without it.
+EVENT_TIMEOUT = 60.0
+
+#: Seconds that a channel may stay full before the connections in its backlog are closed, and between two tries that
+#: no ack has asked for.
+FULL_PATIENCE = 10.0
+FULL_INTERVAL = 0.02
+
+#: Seconds that control messages may take to leave when the server stops.
+CONTROL_TIMEOUT = 1.0
+
+
+class RelayConsumers:
+    """The ``Consumers`` of a server whose consumers run in workers.
+
+    Lifetime: from ``start`` to ``stop``, on one event loop.
+
+    Args:
+        layer: the workers' layer.
+        http: whether requests are relayed too: all of them, or those that a router takes. No router is asked for
+            sockets: workers know their routes, and this process may have been started with others.
+        event_timeout: seconds that an event may take.
+    """
+
+    def __init__(
+        self, layer: BaseChannelLayer, *, http: bool | Router = False, event_timeout: float = EVENT_TIMEOUT
+    ) -> None:
+        self.layer = layer
+        self.event_timeout = event_timeout
+        self._http = http
+        self._full = (ChannelFull, getattr(layer, "ChannelFull", ChannelFull))
+        self._number = 0
+        self._in_flight: dict[int, InFlightEvent] = {}  # sent, or being sent
+        self._destinations: dict[str, Destination] = {}
+        #: Those that workers run for connections of this server.
+        self.streams = RunningStreams(layer)
+
+    async def start(self, replies: Replies) -> None:
+        """Begin to take acks and heartbeats, among the ``replies`` to the server's sockets."""
+        self._loop = asyncio.get_running_loop()
+        self._reply_to = replies.channel(self._take)
+        self._control_tasks: set[asyncio.Task[None]] = set()
+        self._forget = layers_in_use.add(self.layer, SOCKET_CHANNELS + (HTTP_CHANNELS if self._http else ()))
+        self._monitor = InFlightMonitor(self.layer, self._in_flight)
+        self._monitor.start()
+        self.streams.start()
+
+    async def stop(self) -> None:
+        """Wait until control messages have left; wait for no more acks."""
+        await self._monitor.stop()
+        await self.streams.stop()
+        if self._control_tasks:
+            await asyncio.wait(self._control_tasks, timeout=CONTROL_TIMEOUT)
+        for task in tuple(self._control_tasks):  # the layer is away: workers find out by themselves
+            task.cancel()
+        for event in tuple(self._in_flight.values()):  # their connections were released from them
+            self.forget(event)
+        for destination in self._destinations.values():
+            if destination.timer is not None:
+                destination.timer.cancel()
+        self._forget()
+
+    def serves(self, channels: Iterable[str], content: Content) -> bool:
+        """Whether messages on ``channels`` from a connection with this ``content`` are relayed."""
+        if all(channel in SOCKET_CHANNELS for channel in channels):
+            return True
+        return self._http if isinstance(self._http, bool) else self._http.serves(channels, content)
+
+    def watches_end(self, content: Content) -> bool:
+        """Whether the ``websocket.disconnect`` of a socket matters whose connect has this ``content``: workers know."""
+        return True
+
+    def takes(self, channel: str, content: Content) -> bool:
+        """Whether the message ``content`` on ``channel`` is relayed."""
+        if isinstance(self._http, bool) or channel in SOCKET_CHANNELS:
+            return self.serves((channel,), content)
+        return self._http.takes(Message(content, channel, self.layer.sync))
+
+    def connection(self, outlet: Outlet) -> RelayedConnection:
+        """The taker of a new connection's events, whose replies leave through ``outlet``."""
+        return RelayedConnection(self, outlet)
+
+    # Events
+
+    def send(self, channel: str, content: Content, connection: RelayedConnection, *, closed: bool) -> InFlightEvent:
+        """Send one event to a worker, or put it into the backlog of its channel.
+
+        An event that finds its channel full waits in the backlog, and its connection is not read meanwhile. So the
+        order of arrival decides who gets room, and as long as any room comes, nobody is refused.
+
+        Args:
+            channel: of the event.
+            content: of the event.
+            connection: of the event.
+            closed: its connection is closed. It cannot be told of a refusal, so the event has as much time as any.
+
+        Returns:
+            The event; whoever has awaited its outcome, or gives up, calls ``forget``.
+        """
+        destination = self._destinations.get(channel)
+        if destination is None:
+            destination = self._destinations[channel] = Destination(channel)
+        loop = self._loop
+        patience = self.event_timeout if closed else FULL_PATIENCE
+        self._number += 1
+        headers = _trace_headers(channel) if tracing.on() else {}
+        outcome = loop.create_future()
+        event = InFlightEvent(
+            self._number, destination, content, headers, outcome, loop.time(), patience, self._number, connection
+        )
+        counters.events_relayed += 1
+        if destination.backlog:
+            self._put_back(event)
+        else:
+            self._post(event)
+        return event
+
+    @property
+    def workers(self) -> int | None:
+        """How many workers there were when an event was last found waiting; None before that."""
+        return self._monitor.workers
+
+    def forget(self, event: InFlightEvent) -> None:
+        """Nobody waits for the outcome of ``event`` any more."""
+        counters.events_over += 1
+        self._in_flight.pop(event.number, None)
+        if event.in_backlog:  # its connection was cancelled
+            event.destination.backlog.remove(event)
+
+    def _post(self, event: InFlightEvent) -> None:
+        self._in_flight[event.number] = event
+        tag = (self._reply_to, event.number, self.layer.now() + self.event_timeout)
+        try:
+            pending = self.layer.post(event.destination.channel, event.content, headers={TAG: tag, **event.headers})
+        except BaseException as error:  # it is this event's, whichever event's ack made it leave the backlog
+            self._posted(event, error)
+        else:
+            if pending is None:
+                self._posted(event, None)
+            elif isinstance(pending, asyncio.Future):
+                pending.add_done_callback(partial(self._post_done, event))
+            else:
+                self._keep_task(self._await_post(event, pending))
+
+    async def _await_post(self, event: InFlightEvent, pending: Awaitable[None]) -> None:
+        try:
+            await pending
+        except BaseException as error:  # even one that would stop the event loop is this event's only
+            self._posted(event, error)
+            if ends_task(error):
+                raise
+        else:
+            self._posted(event, None)
+
+    def _post_done(self, event: InFlightEvent, pending: asyncio.Future[None]) -> None:
+        self._posted(event, asyncio.CancelledError() if pending.cancelled() else pending.exception())
+
+    def _posted(self, event: InFlightEvent, error: BaseException | None) -> None:
+        if isinstance(error, self._full):
+            self._found_full(event, error)
+            return
+        destination = event.destination
+        now = self._loop.time()
+        if error is None:
+            destination.had_room_at = now
+        elif isinstance(error, ChannelLayerUnavailable) and destination.channel != HTTP_REQUEST:
+            # If it was lost, the monitor finds out, and logs it.
+            event.doubt = error
+            logger.info("Whether an event on %s was sent is not known: %s", destination.channel, error)
+        else:
+            self._end(event, error)
+            return
+        event.heard_at = now
+        event.deadline = now + self.event_timeout  # looked at by the monitor: a timer for each would cost more
+        if event.probing:
+            self._loop.call_soon(self._admit, destination, True)
+
+    # The backlog of a full channel
+
+    def _found_full(self, event: InFlightEvent, full: BaseException) -> None:
+        destination = event.destination
+        if self._in_flight.pop(event.number, None) is None or event.outcome.done():
+            return  # nobody waits for it, or is about to stop waiting
+        if self._loop.time() - max(event.arrived_at, destination.had_room_at) <= event.patience:
+            self._put_back(event)
+            return
+        self._end(event, full)
+
+    def _end(self, event: InFlightEvent, error: BaseException) -> None:
+        """End ``event``, which the layer has refused with ``error``; the backlog goes on without it."""
+        if not event.outcome.done():
+            if not isinstance(error, Exception):
+                cause, error = error, RuntimeError(f"the layer raised {error!r}")
+                error.__cause__ = cause
+            event.outcome.set_exception(error)
+        if event.probing:
+            self._loop.call_soon(self._admit, event.destination, True)
+
+    def _put_back(self, event: InFlightEvent) -> None:
+        """Put ``event`` into the backlog by its position: one that tried in vain is in front again."""
+        destination = event.destination
+        bisect.insort(destination.backlog, event, key=_position)
+        event.in_backlog = True
+        if destination.timer is None:
+            destination.timer = self._loop.call_later(FULL_INTERVAL, self._probe, destination)
+
+    def _probe(self, destination: Destination) -> None:
+        """Try whether there is room that no ack tells of: a worker was started, or another server's events ended."""
+        again = destination.backlog
+        destination.timer = self._loop.call_later(FULL_INTERVAL, self._probe, destination) if again else None
+        self._admit(destination, True)
+
+    def _admit(self, destination: Destination, probing: bool) -> None:
+        """Send the first event of the backlog; if ``probing``, then the next one, until one finds no room."""
+        while destination.backlog:
+            event = destination.backlog.pop(0)
+            event.in_backlog = False
+            if not event.outcome.done():  # else its connection has just been cancelled
+                event.probing = probing
+                self._number += 1
+                event.number = self._number
+                self._post(event)
+                break
+
+    # Control messages
+
+    def tell(self, channel: str, content: Content) -> None:
+        """Send ``content`` to workers on ``channel`` without waiting.
+
+        A worker that misses it finds out by itself.
+        """
+        self._keep_task(self._tell(channel, content))
+
+    def _keep_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._control_tasks.add(task)
+        task.add_done_callback(self._control_tasks.discard)
+
+    async def _tell(self, channel: str, content: Content) -> None:
+        try:
+            await maybe_await(self.layer.post(channel, content))
+        except Exception as error:  # of whatever class: a layer of another make has errors of its own
+            logger.warning("Workers could not be told that a connection is closed: %s", error)
+
+    def _take(self, content: Content) -> None:
+        """Take a control message of a worker."""
+        number = content.get("ack")
+        if number is None:
+            self._take_other(content)
+            return
+        event = self._in_flight.get(number)
+        if event is None:
+            if "streams" in content:
+                self.tell(content["streams"], given_up(self._reply_to, number))
+            return
+        if "streams" in content:
+            event.connection.stream_began(number, content["streams"])
+        if not event.outcome.done():
+            event.outcome.set_result(Outcome.FAILED if "failed" in content else Outcome.ACKED)
+        destination = event.destination
+        destination.taken = max(destination.taken, number)
+        if destination.backlog:
+            self._admit(destination, False)
+
+    def _take_other(self, content: Content) -> None:
+        """Take a heartbeat, or that a stream has ended."""
+        number = content.get("stream")
+        if number is not None:
+            cut = bool(content.get("cut"))
+            self.streams.ended(number, cut)
+            if cut and number in self._in_flight:  # a worker of 1.x acks when its stream has ended
+                self._in_flight[number].connection.interrupt()
+            return
+        self._take_heartbeat(content.get("heartbeat", ()))
+        if "streams" in content:
+            self.streams.heard(content["streams"])
+
+    def _take_heartbeat(self, numbers: Iterable[int]) -> None:
+        now = self._loop.time()
+        for number in numbers:
+            event = self._in_flight.get(number)
+            if event is not None:
+                event.destination.taken = max(event.destination.taken, number)
+                event.heard_at = now
+                event.suspected_at = None
+
+
+def _position(event: InFlightEvent) -> int:
+    return event.position
+
+
+def _trace_headers(channel: str) -> dict[str, Any]:
+    """The headers with the trace of the connection's task."""
+    with tracing.Sending(channel) as headers:
+        return headers

@@ -1,0 +1,1 @@
+"""What each process counts, traces and logs about messages."""
