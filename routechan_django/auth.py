@@ -1,4 +1,4 @@
-"""Users for consumers: the names of ``channels.auth``."""
+"""Users for consumers, the names of ``channels.auth``, and the sockets of users."""
 
 from __future__ import annotations
 
@@ -9,20 +9,31 @@ from typing import Any
 from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase
 
-from .sessions import channel_and_http_session, channel_session, http_session
-from .sessions.around import Body, Call, F, decorate
+from routechan import Group
+from routechan.layers import DEFAULT_CHANNEL_LAYER
+
+from . import conf
+from .sessions import channel_and_http_session, channel_session, http_session, logins
 from .sessions.browser import with_channel_and_http_session, with_http_session
-from .sessions.connection import with_channel_session
+from .sessions.connection import decorate_in_session, with_channel_session
+from .sessions.decorators import Call, CallContext, F, decorate
+from .sessions.logins import CLOSE_CODE
+from .sessions.stores import ChannelSession
+from .user_sockets import admits
 
 __all__ = [
+    "adisconnect_user",
     "auth",
     "channel_and_http_session",
     "channel_and_http_session_user_from_http",
     "channel_session",
     "channel_session_user",
     "channel_session_user_from_http",
+    "disconnect_user",
     "http_session",
     "http_session_user",
+    "sockets_of_session",
+    "sockets_of_user",
     "transfer_user",
 ]
 
@@ -30,93 +41,207 @@ _LOGIN = (auth.BACKEND_SESSION_KEY, auth.SESSION_KEY, auth.HASH_SESSION_KEY)
 
 
 def transfer_user(from_session: SessionBase, to_session: SessionBase) -> None:
-    """Copy a login from one session to another; without one nothing changes (AU-01)."""
+    """Copy a login from one session to another; without a login nothing changes (AU-01).
+
+    A login that is copied from a browser's session to a channel session ends with the browser's session.
+
+    Args:
+        from_session: The session that may have a login.
+        to_session: The session to change.
+    """
     if all(name in from_session for name in _LOGIN):
         for name in _LOGIN:
-            if to_session.get(name) != from_session[name]:  # else it would be saved for nothing
+            if to_session.get(name) != from_session[name]:  # an equal value must not mark it as changed
                 to_session[name] = from_session[name]
+        if isinstance(to_session, ChannelSession) and not isinstance(from_session, ChannelSession):
+            key = from_session.session_key
+            if key is not None:
+                logins.checks.remember(key, from_session[auth.SESSION_KEY])
+            if to_session.browser_key != key:
+                to_session.browser_key = key
+                to_session.modified = True
 
 
 def channel_session_user(func: F) -> F:
-    """``channel_session``, and ``message.user`` from it: a user or ``AnonymousUser`` (AU-02, AU-03)."""
-    return decorate("channel_session_user", func, _with_channel_session_user)
+    """Give a consumer ``message.channel_session``, and the user in it as ``message.user`` (AU-02, AU-03).
+
+    Args:
+        func: A consumer of any kind.
+
+    Returns:
+        The decorated consumer; without a login its ``message.user`` is an ``AnonymousUser``.
+    """
+    return decorate_in_session("channel_session_user", func, _with_channel_session_user)
 
 
 def http_session_user(func: F) -> F:
-    """``http_session``, and ``message.user`` from it: a user or ``AnonymousUser`` (AU-04)."""
+    """Give a consumer ``message.http_session``, and the user in it as ``message.user`` (AU-04).
+
+    Args:
+        func: A consumer of any kind.
+
+    Returns:
+        The decorated consumer; without a login its ``message.user`` is an ``AnonymousUser``.
+    """
     return decorate("http_session_user", func, _with_http_session_user)
 
 
 def channel_session_user_from_http(func: F) -> F:
-    """For ``websocket.connect``: the browser's user, kept for later events in the channel session (AU-05).
+    """Give a ``websocket.connect`` consumer the browser's user, and keep it in the channel session (AU-05).
 
-    Those need ``channel_session_user``: they have no cookies, so that here they would be anonymous (AU-06).
+    Consumers of later events need ``channel_session_user`` instead: these events have no cookies, so this decorator
+    would make their user anonymous (AU-06).
+
+    Args:
+        func: A consumer of any kind.
+
+    Returns:
+        The decorated consumer.
     """
-    return decorate("channel_session_user_from_http", func, _with_channel_session_user_from_http)
+    return decorate_in_session("channel_session_user_from_http", func, _with_channel_session_user_from_http)
 
 
 def channel_and_http_session_user_from_http(func: F) -> F:
-    """``channel_session_user_from_http`` with ``channel_and_http_session``: later events have the browser's session.
+    """``channel_session_user_from_http`` whose later events have ``message.http_session`` too.
 
-    Their ``message.user`` is anonymous unless ``channel_session_user`` stands further in (AU-07).
+    Their ``message.user`` is anonymous unless ``channel_session_user`` is applied further in (AU-07).
+
+    Args:
+        func: A consumer of any kind.
+
+    Returns:
+        The decorated consumer.
     """
-    return decorate("channel_and_http_session_user_from_http", func, _with_channel_and_http_session_user_from_http)
+    return decorate_in_session(
+        "channel_and_http_session_user_from_http", func, _with_channel_and_http_session_user_from_http
+    )
+
+
+def sockets_of_user(user: Any, alias: str = DEFAULT_CHANNEL_LAYER) -> Group:
+    """The group of the open sockets of a user, in all processes.
+
+    In it is who was logged in when the socket was opened, behind any decorator that gives ``message.user`` from the
+    HTTP session, or has been logged in by a consumer in the channel session.
+
+    Args:
+        user: A user, or the primary key of one.
+        alias: The alias of the layer.
+
+    Raises:
+        ValueError: ``user`` is anonymous, not saved, or deleted.
+    """
+    return logins.user_group(user, alias)
+
+
+def sockets_of_session(session: Any, alias: str = DEFAULT_CHANNEL_LAYER) -> Group:
+    """The group of the open sockets of a browser's session, in all processes, of those that were opened with a login.
+
+    Args:
+        session: A browser's session, as ``request.session``, or the key of one.
+        alias: The alias of the layer.
+
+    Raises:
+        ValueError: The session has no key, or is a channel session.
+    """
+    return logins.session_group(session, alias)
+
+
+def disconnect_user(user: Any, code: int = CLOSE_CODE) -> None:
+    """Close the open sockets of a user, on all layers and in all processes.
+
+    Who is still logged in may connect again: log the user out before, or set ``is_active`` to False. In a consumer the
+    sockets are closed when it has ended, like all that it sends.
+
+    Args:
+        user: A user, or the primary key of one.
+        code: The close code.
+
+    Raises:
+        ValueError: ``user`` is anonymous, not saved, or deleted.
+        ChannelLayerUnavailable: A layer cannot be reached.
+    """
+    for alias in logins.routed_aliases():
+        sockets_of_user(user, alias).send({"close": code})
+
+
+async def adisconnect_user(user: Any, code: int = CLOSE_CODE) -> None:
+    """``disconnect_user`` for async code, with the same arguments ``user`` and ``code``."""
+    for alias in logins.routed_aliases():
+        await sockets_of_user(user, alias).asend({"close": code})
 
 
 @contextmanager
 def _with_channel_session_user(call: Call) -> Iterator[bool]:
-    with with_channel_session(call) as wanted:
-        _set_user(call, call.message.channel_session)  # type: ignore[attr-defined]
-        yield wanted
+    with with_channel_session(call) as should_run:
+        message: Any = call.message
+        session = message.channel_session
+        # The consumer of the disconnect learns whose socket it was: no client has a say in that event.
+        if message.channel_name == "websocket.disconnect" or logins.checks.holds(session):
+            _set_user(call, session)
+        elif conf.closes_on_logout():
+            message.reply_channel.send({"close": CLOSE_CODE})
+            _set_user(call, None)
+            should_run = False
+        else:
+            session.flush()
+            _set_user(call, None)
+        yield should_run
 
 
 @contextmanager
 def _with_http_session_user(call: Call) -> Iterator[bool]:
-    with with_http_session(call) as wanted:
-        _set_user(call, call.message.http_session)  # type: ignore[attr-defined]
-        yield wanted
+    with with_http_session(call) as should_run:
+        message: Any = call.message
+        session = message.http_session
+        _set_user(call, session)
+        admitted = should_run
+        if message.channel_name == "websocket.connect" and message.user.is_authenticated:
+            logins.opened(message, session)
+            admitted = should_run and admits(message, message.user)
+        yield admitted
 
 
-def _from_http(inner: Any) -> Body:
-    """Around ``inner``, which keeps a channel session: the browser's user, transferred to that session."""
+def _with_user_from_http(inner: Any) -> CallContext:
+    """The context that sets the browser's user, and copies the login to the channel session that ``inner`` opens."""
 
     @contextmanager
-    def body(call: Call) -> Iterator[bool]:
+    def context(call: Call) -> Iterator[bool]:
         message: Any = call.message
-        with _with_http_session_user(call):
+        with _with_http_session_user(call) as admitted:
             browser = message.http_session
 
             def transfer(session: SessionBase) -> None:
                 if browser is not None:
                     transfer_user(browser, session)
 
-            with inner(call, transfer) as wanted:
-                yield wanted
+            with inner(call, transfer) as should_run:
+                yield should_run and admitted
 
-    return body
+    return context
 
 
-_with_channel_session_user_from_http = _from_http(with_channel_session)
-_with_channel_and_http_session_user_from_http = _from_http(with_channel_and_http_session)
+_with_channel_session_user_from_http = _with_user_from_http(with_channel_session)
+_with_channel_and_http_session_user_from_http = _with_user_from_http(with_channel_and_http_session)
 
 
 def _set_user(call: Call, session: SessionBase | None) -> None:
-    request: Any = _Request({} if session is None else _SameKey(session))
+    request: Any = _UserRequest({} if session is None else _SessionWithFixedKey(session))
     call.message.user = auth.get_user(request)  # type: ignore[attr-defined]
 
 
-class _Request:
-    """What ``get_user`` needs of a request."""
+class _UserRequest:
+    """The part of a request that ``get_user`` needs. Lifetime: message."""
 
     def __init__(self, session: Any) -> None:
         self.session = session
 
 
-class _SameKey:
-    """What ``get_user`` needs of a session. ``cycle_key`` is for a response that tells the browser; none follows here.
+class _SessionWithFixedKey:
+    """The part of a session that ``get_user`` needs; its key does not change. Lifetime: message.
 
-    Django cycles the key where a user's hash was made with one of ``SECRET_KEY_FALLBACKS`` (PL-10): the channel session
-    would be lost to later events, and the browser's to the browser.
+    Django cycles the key where a user's hash was made with one of ``SECRET_KEY_FALLBACKS`` (PL-10). No response follows
+    here that could tell the browser the new key, so the browser, or the connection's later events, would lose the
+    session.
     """
 
     def __init__(self, session: SessionBase) -> None:
@@ -131,4 +256,4 @@ class _SameKey:
         self._session[name] = value
 
     def cycle_key(self) -> None:
-        """The session stays where it is."""
+        """Keep the key."""

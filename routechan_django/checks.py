@@ -1,31 +1,44 @@
-"""System checks: what is wrong with the settings, before a socket is opened."""
+"""System checks of the settings and of the routing."""
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.apps import apps
 from django.apps.config import AppConfig
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
-from routechan.exceptions import InvalidChannelLayerError, RoutingError
+from routechan.exceptions import ChannelLayerUnavailable, InvalidChannelLayerError, RoutingError
+from routechan.layers import RedisChannelLayer
 from routechan.routing import Include, Route, RouteLike, resolve_routing
 
-from . import beside, conf
+from . import channels4, conf
+from .alias.late import Refused
+
+#: Seconds that a Redis may take to answer a check.
+REDIS_PATIENCE = 2.0
 
 _EVENTS = {"websocket.connect", "websocket.receive", "websocket.disconnect", "http.request", "http.disconnect"}
 
 
 def check_layers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The mistakes in ``CHANNEL_LAYERS`` and in the routing of each layer: E001 to E003, W001, W003 to W006.
+
+    Args:
+        app_configs: The apps to check; unused, the settings belong to none.
+        **kwargs: What else Django passes; unused.
+    """
     messages: list[CheckMessage] = []
     try:
         aliases = conf.layer_aliases()
-        routed = [alias for alias in aliases if not conf.is_for_channels_alone(alias)]
+        routed = [alias for alias in aliases if not conf.has_no_routing(alias)]
     except InvalidChannelLayerError as error:
         return [Error(str(error), id="routechan.E001")]
     if not aliases:
@@ -37,6 +50,7 @@ def check_layers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
                 id="routechan.W001",
             )
         )
+        messages += _check_names()
     elif not routed:
         messages.append(
             Warning(
@@ -48,6 +62,20 @@ def check_layers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     for alias in routed:
         messages += _check_layer(alias)
     return messages
+
+
+def _check_names() -> list[CheckMessage]:
+    """A setting that looks like a misspelt ``CHANNEL_LAYERS``."""
+    near = difflib.get_close_matches("CHANNEL_LAYERS", [name for name in dir(settings) if name.isupper()], cutoff=0.8)
+    return [
+        Warning(
+            f"Nothing reads the setting {name}.",
+            hint="Did you mean CHANNEL_LAYERS?",
+            id="routechan.W001",
+        )
+        for name in near
+        if name != "CHANNEL_LAYERS"
+    ]
 
 
 def _check_layer(alias: str) -> list[CheckMessage]:
@@ -71,7 +99,7 @@ def _check_layer(alias: str) -> list[CheckMessage]:
                 id="routechan.E003",
             )
         )
-    if conf.ROUTING in config and beside.channels_installed() and apps.is_installed("channels"):
+    if conf.ROUTING in config and channels4.channels_installed() and apps.is_installed("channels"):
         messages.append(
             Warning(
                 f"{where} has a ROUTING, which Channels refuses: its class-based consumers cannot use this layer.",
@@ -86,22 +114,33 @@ def _check_layer(alias: str) -> list[CheckMessage]:
         messages.append(Error(f"{place}: {error}", id="routechan.E002"))
     else:
         for route in routes:
-            messages += _check_route(route, place, inside=False, given=set())
+            messages += _check_route(route, place, inside=False, groups=set())
     return messages
 
 
-def _check_route(route: RouteLike, where: str, inside: bool, given: set[str]) -> list[CheckMessage]:
-    """``inside``: below an include that cuts the path. ``given``: the named groups of the includes above."""
+def _check_route(route: RouteLike, where: str, inside: bool, groups: set[str]) -> list[CheckMessage]:
+    """The mistakes in an entry of a routing.
+
+    Args:
+        route: The entry.
+        where: The setting, for messages.
+        inside: Whether an include around the entry has consumed the beginning of the path.
+        groups: The named groups of the includes around it.
+    """
     messages: list[CheckMessage] = []
+    if isinstance(route, Refused):
+        return [Error(f"{where}: {route.text}", id="routechan.E002")]
     if isinstance(route, Include):
-        given = given.union(*(pattern.groupindex for pattern in route.prefixes.values()))
+        groups = groups.union(*(pattern.groupindex for pattern in route.prefixes.values()))
         if "path" in route.prefixes and not inside:
             messages += _check_path(route.prefixes["path"], route, where)
         for entry in route.routing:
-            messages += _check_route(entry, where, inside or "path" in route.prefixes, given)
+            messages += _check_route(entry, where, inside or "path" in route.prefixes, groups)
         return messages
     if not isinstance(route, Route):
         return messages
+    if isinstance(route.consumer, Refused):
+        return [Error(f"{where}: {route.consumer.text}", id="routechan.E002")]
     for channel in route.channels:
         if channel.startswith(("websocket.", "http.")) and channel not in _EVENTS:
             messages.append(
@@ -113,13 +152,13 @@ def _check_route(route: RouteLike, where: str, inside: bool, given: set[str]) ->
             )
     if "path" in route.filters and not inside:
         messages += _check_path(route.filters["path"], route, where)
-    return messages + _check_arguments(route, where, given.union(*(p.groupindex for p in route.filters.values())))
+    return messages + _check_arguments(route, where, groups.union(*(p.groupindex for p in route.filters.values())))
 
 
 def _check_arguments(route: Route, where: str, names: set[str]) -> list[CheckMessage]:
     try:
         signature = inspect.signature(route.consumer)
-    except (TypeError, ValueError):  # built-ins and the like do not tell
+    except (TypeError, ValueError):  # a built-in has no signature
         return []
     try:
         signature.bind(None, **dict.fromkeys(names))
@@ -151,9 +190,63 @@ def _check_path(pattern: re.Pattern[str], route: RouteLike, where: str) -> list[
     ]
 
 
-def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_redis(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The warning W008 for each layer whose Redis does not answer; for ``check --deploy``.
+
+    Args:
+        app_configs: The apps to check; unused.
+        **kwargs: What else Django passes; unused.
+    """
     messages: list[CheckMessage] = []
-    for read in (conf.server_options, conf.thread_limit):
+    layer: Any
+    for alias in _aliases():
+        try:
+            config = conf.layer_config(alias)
+            if config is None or not issubclass(conf.backend_class(alias, config), RedisChannelLayer):
+                continue
+            options = {**config.get("CONFIG", {}), "send_timeout": REDIS_PATIENCE}
+            layer = conf.make_backend(alias, {**config, "CONFIG": options})
+        except InvalidChannelLayerError:
+            continue  # E001 says so
+        try:
+            layer.sync.group_count("routechan.check")
+        except ChannelLayerUnavailable as error:
+            messages.append(
+                Warning(
+                    f"CHANNEL_LAYERS[{alias!r}]: {error}",
+                    hint=f"Start it, or correct CHANNEL_LAYERS[{alias!r}]['CONFIG']['hosts'].",
+                    id="routechan.W008",
+                )
+            )
+        finally:
+            layer.sync.layer.close()
+    return messages
+
+
+def _aliases() -> list[str]:
+    try:
+        return conf.layer_aliases()
+    except InvalidChannelLayerError:
+        return []
+
+
+def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The mistakes in ``ROUTECHAN``: E004.
+
+    Args:
+        app_configs: The apps to check; unused.
+        **kwargs: What else Django passes; unused.
+    """
+    messages: list[CheckMessage] = []
+    settings_read: tuple[Callable[[], object], ...] = (
+        conf.server_options,
+        conf.thread_limit,
+        conf.stream_thread_limit,
+        conf.session_key_in_query,
+        conf.closes_on_logout,
+        conf.login_check_interval,
+    )
+    for read in settings_read:
         try:
             read()
         except ImproperlyConfigured as error:
@@ -162,7 +255,39 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
     return messages
 
 
+def check_deployment(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The warning W009 where a layer lives in one process; a check for ``manage.py check --deploy``.
+
+    Args:
+        app_configs: The apps to check; unused.
+        **kwargs: What else Django passes; unused.
+    """
+    try:
+        local = [
+            alias
+            for alias in conf.layer_aliases()
+            if (config := conf.layer_config(alias)) and not conf.backend_class(alias, config).crosses_processes
+        ]
+    except InvalidChannelLayerError:  # which E001 reports
+        return []
+    return [
+        Warning(
+            f"CHANNEL_LAYERS[{alias!r}] lives in one process: sockets of several server processes, workers, shells and "
+            "tasks would not hear of each other.",
+            hint="Use routechan.layers.RedisChannelLayer, unless all of the site is one process.",
+            id="routechan.W009",
+        )
+        for alias in local
+    ]
+
+
 def check_server(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The warning W002 where no ASGI server is installed.
+
+    Args:
+        app_configs: The apps to check; unused.
+        **kwargs: What else Django passes; unused.
+    """
     if any(importlib.util.find_spec(server) for server in ("uvicorn", "daphne", "hypercorn", "granian")):
         return []
     return [

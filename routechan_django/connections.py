@@ -1,70 +1,214 @@
-"""Old database connections are closed around each consumer, as Django does around each request."""
+"""The database connections of a thread: looked after around consumers, as Django does around requests."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+import threading
+import time
+from contextvars import Context
 from typing import Any
-from weakref import WeakSet
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
-from .signals import consumer_finished, consumer_started
+from routechan.outbox import Outbox, current
 
-#: Seconds within which the connections of async consumers are looked at; a hop to their thread for each
-#: message would cost ten times what the message costs.
-ASYNC_INTERVAL = 1.0
+logger = logging.getLogger("routechan")
 
-#: How the signals know the receiver.
-RECEIVER = "routechan_close_old_connections"
+#: Seconds after which a connection is looked at that was used in asgiref's thread by no consumer, say by a task that
+#: outlived one; and one again that could not be closed because it was in use.
+LATER = 1.0
 
-#: The loops on which a look is due. One may end before it is; held weakly, it can go.
-_scheduled: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-
-_closing: set[asyncio.Task[None]] = set()
-
-
-def watch_connections() -> None:
-    """Connect to the signals; doing so again changes nothing."""
-    for signal in (consumer_started, consumer_finished):
-        signal.connect(close_around_consumer, dispatch_uid=RECEIVER)
+#: ``connections`` of a thread that runs consumers or their queries.
+_here = threading.local()
 
 
-@contextmanager
-def left_open() -> Iterator[None]:
-    """Inside the ``with`` block consumers close no connections, for these are a test's (TC-13)."""
-    watched = [signal for signal in (consumer_started, consumer_finished) if signal.disconnect(dispatch_uid=RECEIVER)]
-    try:
-        yield
-    finally:
-        if watched:
-            watch_connections()
+def connect_signals() -> None:
+    """Learn of the connections that are opened from now on.
+
+    Idempotent.
+    """
+    connection_created.connect(_opened, dispatch_uid="routechan_connection_opened")
 
 
-def close_old() -> None:
-    """Close this thread's unusable or too old connections; none inside a transaction, which is that of a test."""
+def close_old_connections() -> None:
+    """Close this thread's unusable or expired connections.
+
+    Unlike Django's function of this name it leaves a connection inside a transaction alone: that is a test's.
+    """
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
 
 
-def close_around_consumer(**kwargs: Any) -> None:
-    """In a consumer's thread: close its old connections. On the loop: have those of async code closed soon."""
+def thread_connections() -> ThreadConnections:
+    """The connections of this thread."""
     try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        close_old()
-        return
-    if loop not in _scheduled:
-        _scheduled.add(loop)
-        loop.call_later(ASYNC_INTERVAL, _close_async, loop)
+        return _here.connections  # type: ignore[no-any-return]
+    except AttributeError:
+        known = _here.connections = ThreadConnections()
+        return known
 
 
-def _close_async(loop: asyncio.AbstractEventLoop) -> None:
-    _scheduled.discard(loop)
-    # Async code reaches the database in asgiref's one thread for such calls; its connections live there.
-    task = loop.create_task(sync_to_async(close_old)())
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
+def shared_connections() -> ThreadConnections:
+    """The connections of this thread, in which all async consumers of the process query."""
+    known = thread_connections()
+    known.shared = True
+    return known
+
+
+def _opened(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    known: ThreadConnections | None = getattr(_here, "connections", None)
+    if known is not None:
+        known.add(connection)
+
+
+class ThreadConnections:
+    """The connections of one thread. Lifetime: thread.
+
+    What needs no query may be asked from the event loop, which is ten times cheaper than a hop to the thread.
+    """
+
+    def __init__(self) -> None:
+        self.known: list[_Connection] = []
+        self.shared = False
+        #: The running steps of async consumers that have queried here.
+        self.users: set[Outbox] = set()
+        #: When a connection that was left open is to be looked at before the next step, in ``time.monotonic`` seconds.
+        self.check_at: float | None = None
+        self._checks_on: asyncio.AbstractEventLoop | None = None  # which will look at the connections soon
+        for connection in connections.all(initialized_only=True):
+            self.add(connection)
+
+    def add(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Know ``wrapper``, which has connected just now."""
+        if self.shared:
+            self.used()
+        for connection in self.known:
+            if connection.wrapper is wrapper:
+                connection.cursors = set()
+                return
+        self.known.append(_Connection(wrapper, self))
+
+    def used(self) -> None:
+        """Note that there was a query for the running consumer, or for what has outlived one."""
+        outbox = current.get()
+        if outbox is not None and not outbox.closed:
+            self.users.add(outbox)
+        elif self._checks_on is None or self._checks_on.is_closed():
+            loop = getattr(SyncToAsync.threadlocal, "main_event_loop", None)
+            if loop is not None and not loop.is_closed():
+                self._checks_on = loop
+                loop.call_soon_threadsafe(self._check_later, loop, context=Context())
+
+    def reset_queries(self) -> None:
+        """Empty ``connection.queries``, unless a test captures them; from any thread."""
+        for connection in self.known:
+            wrapper = connection.wrapper
+            if wrapper.queries_log and not wrapper.force_debug_cursor:
+                wrapper.queries_log.clear()
+
+    def close_old(self, *, over: bool) -> None:
+        """Close what is unusable or expired; in the thread itself.
+
+        A connection in a transaction is left alone, and before the end of a consumer (``over``) one with an open
+        cursor: a generator goes on with both after its ``yield``.
+        """
+        for connection in self.known:
+            if connection.wrapper.connection is not None and not connection.busy(over=over and not self.shared):
+                try:
+                    connection.wrapper.close_if_unusable_or_obsolete()
+                except Exception:  # it costs this connection, not the consumer
+                    logger.exception("The database connection %r could not be closed", connection.wrapper.alias)
+
+    # Async consumers: from their event loop
+
+    def has_old(self) -> bool:
+        """Whether ``check`` has something to do: a connection may be unusable, or has expired.
+
+        The others are checked for their health before the next query, if the settings say so.
+        """
+        now = time.monotonic()
+        self.check_at = None
+        for connection in self.known:
+            wrapper = connection.wrapper
+            if wrapper.connection is None or wrapper.in_atomic_block:
+                continue
+            if wrapper.errors_occurred or wrapper.autocommit != wrapper.settings_dict["AUTOCOMMIT"]:
+                return True
+            if wrapper.close_at is not None:
+                if now >= wrapper.close_at:
+                    return True
+                self.check_at = min(wrapper.close_at, self.check_at or wrapper.close_at)
+            wrapper.health_check_done = False  # type: ignore[attr-defined]
+        return False
+
+    def check(self) -> None:
+        """Close what is unusable or expired and not in use; in the thread itself."""
+        self.close_old(over=False)
+        if self.has_old():  # it is in use
+            self.check_at = time.monotonic() + LATER
+
+    def _check_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_later(LATER, self._start_check, loop)
+
+    def _start_check(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._checks_on = None
+        task = loop.create_task(sync_to_async(self.check)())
+        _checks.add(task)
+        task.add_done_callback(_checks.discard)
+
+
+#: Tasks that run a check; a loop itself keeps only weak references to its tasks.
+_checks: set[asyncio.Task[None]] = set()
+
+
+class _Connection:
+    """One connection of a thread, which counts its open cursors. Lifetime: thread.
+
+    It is an execute wrapper: Django calls it for each query.
+    """
+
+    __slots__ = ("_thread", "cursors", "wrapper")
+
+    def __init__(self, wrapper: BaseDatabaseWrapper, thread: ThreadConnections) -> None:
+        self.wrapper = wrapper
+        self.cursors: set[int] = set()  # those that have executed something and are not closed
+        self._thread = thread
+        wrapper.execute_wrappers.append(self)
+
+    def __call__(self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        cursor = context["cursor"]
+        if "close" not in cursor.__dict__:
+            cursor.close = _Closing(cursor.cursor, self.cursors)
+        if self._thread.shared:
+            self._thread.used()
+        return execute(sql, params, many, context)
+
+    def busy(self, *, over: bool) -> bool:
+        """Whether something goes on with a transaction; or, unless the consumer is ``over``, with a cursor."""
+        wrapper = self.wrapper
+        if wrapper.in_atomic_block:
+            return True
+        return not over and (bool(self.cursors) or wrapper.autocommit != wrapper.settings_dict["AUTOCOMMIT"])
+
+
+class _Closing:
+    """The ``close`` of a cursor, which is among ``cursors`` until it is called, or is garbage with its cursor."""
+
+    __slots__ = ("_cursor", "_cursors")
+
+    def __init__(self, cursor: Any, cursors: set[int]) -> None:
+        self._cursor = cursor
+        self._cursors = cursors
+        cursors.add(id(self))
+
+    def __call__(self) -> None:
+        self._cursors.discard(id(self))
+        self._cursor.close()
+
+    def __del__(self) -> None:
+        self._cursors.discard(id(self))

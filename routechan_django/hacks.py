@@ -1,7 +1,7 @@
-"""``runserver`` serves sockets, whichever app's ``runserver`` Django finds first.
+"""``runserver`` serves sockets whatever the order of ``INSTALLED_APPS``.
 
-Django takes the command of the app that is listed first. That of staticfiles extends Django's own; here it
-is made to extend ours, as Channels 1.x did (AP-04), so that the order of ``INSTALLED_APPS`` does not matter.
+Django runs the ``runserver`` of the app that is listed first. The one of staticfiles extends Django's own command;
+it is patched to extend ours, as in Channels 1.x (AP-04).
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from django.apps import apps
 
 
 def monkeypatch_django() -> None:
-    """Make the ``runserver`` of staticfiles extend ours; again changes nothing (AP-04)."""
+    """Make the ``runserver`` of staticfiles extend ours (AP-04).
+
+    Idempotent.
+    """
     if not apps.is_installed("django.contrib.staticfiles"):
         return
     from django.contrib.staticfiles.management.commands import runserver as staticfiles

@@ -1,10 +1,10 @@
-"""Versions of the layer packages of 1.x that are too old to share a process with (AP-03)."""
+"""Layer packages of 1.x that are too old to be installed beside this one (AP-03)."""
 
 from __future__ import annotations
 
 import importlib.metadata
 
-#: Package -> the first version that 1.x worked with.
+#: Package -> the oldest version that Channels 1.x worked with.
 required_versions = {
     "asgi_rabbitmq": "0.4.0",
     "asgi_redis": "1.2.0",
@@ -13,7 +13,11 @@ required_versions = {
 
 
 def check_all() -> None:
-    """Raise ``RuntimeError`` for the first of ``required_versions`` that is installed and older."""
+    """Compare the installed packages with ``required_versions``.
+
+    Raises:
+        RuntimeError: One of them is older than required.
+    """
     for package, required in required_versions.items():
         try:
             installed = importlib.metadata.version(package)

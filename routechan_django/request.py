@@ -6,7 +6,8 @@ import codecs
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, BinaryIO, cast
 
@@ -21,53 +22,58 @@ from routechan.channel import Channel
 from routechan.exceptions import RequestAborted, RequestTimeout, ResponseLater
 from routechan.message import Message
 
+from . import environ
+
 
 class AsgiRequest(HttpRequest):
-    """A request for views, from a message. Lifetime: message.
+    """A request for views, made from a message. Lifetime: message.
 
-    Where the message has a ``body_channel`` the constructor waits for the rest of the body: it raises
-    ``RequestTimeout`` and ``RequestAborted``, and ``WouldBlock`` on an event loop. ``KeyError`` for a message without
-    ``path`` or ``method``, ``ValueError`` for what a client must not send.
+    Where the message has a ``body_channel`` the constructor waits for the rest of the body.
+
+    Args:
+        message: An ``http.request`` message. ``message`` and ``reply_channel`` are attributes of the request.
+
+    Raises:
+        KeyError: The message has no ``path`` or no ``method``.
+        ValueError: The client sent what no request may have.
+        RequestTimeout: The body was not complete within ``body_receive_timeout``.
+        RequestAborted: The client left before the body was complete.
+        WouldBlock: It would have to wait for the body on an event loop.
     """
 
-    #: As in ``raise request.ResponseLater`` (EX-02).
+    #: For ``raise request.ResponseLater`` in a view (EX-02).
     ResponseLater = ResponseLater
 
-    #: Seconds that the whole body may take.
+    #: Seconds within which the whole body has to arrive.
     body_receive_timeout: float = 60
 
     _files: MultiValueDict[str, Any]
 
     def __init__(self, message: Message) -> None:
-        # As in Django's own requests the base constructor is not called: it would make what is made here lazily.
+        # Like Django's own requests this does not call the base constructor, which would set GET, COOKIES and META.
         self.message = message
         self.reply_channel: Channel | None = message.reply_channel
         self.resolver_match = None
         self._post_parse_error = False
         self._read_started = False
-        self.path = message["path"]
-        self.script_name = script_name(message)
-        self.path_info = _cut(self.script_name, self.path)
-        self.method = message["method"].upper()
-        self.META = {
-            "REQUEST_METHOD": self.method,
-            "QUERY_STRING": _query_string(message),
-            "SCRIPT_NAME": self.script_name,
-            "PATH_INFO": self.path_info,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": True,
-            **_addresses(message),
-            **_headers(message),
-        }
+        self.META = environ.meta(message)
+        self.path = environ.full_path(message)
+        self.method = self.META["REQUEST_METHOD"]
+        self.script_name = self.META["SCRIPT_NAME"]
+        self.path_info = self.META["PATH_INFO"]
         self.content_type, self.content_params = parse_header_parameters(self.META.get("CONTENT_TYPE", ""))
         self._encoding = _charset(self.content_params)
         self._content_length = _length(self.META.get("CONTENT_LENGTH", ""))
         self._stream: BinaryIO = self.receive_body()
 
     def receive_body(self) -> BinaryIO:
-        """The whole body, waited for where it comes in chunks (HT-12 to HT-14).
+        """The whole body as a file; waits for all of its chunks (HT-12 to HT-14).
 
-        Chunks beyond ``FILE_UPLOAD_MAX_MEMORY_SIZE`` go to a temporary file, as in Django's own handler (OB-24).
+        A body beyond ``FILE_UPLOAD_MAX_MEMORY_SIZE`` goes to a temporary file, as in Django's own handler (OB-24).
+
+        Raises:
+            RequestTimeout: It was not complete within ``body_receive_timeout``.
+            RequestAborted: The client left before it was complete.
         """
         first = _bytes(self.message.get("body", b""), "'body'")
         channel = self.message.get("body_channel")
@@ -91,7 +97,7 @@ class AsgiRequest(HttpRequest):
                     raise RequestAborted("the client left before the body was complete")
                 body.write(_bytes(chunk.get("content"), "'content' of a body chunk"))
                 if isinstance(body, BytesIO) and body.tell() > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
-                    body = _on_disk(body)
+                    body = _move_to_disk(body)
                 more = bool(chunk.get("more_content"))
         except BaseException:
             body.close()
@@ -101,26 +107,28 @@ class AsgiRequest(HttpRequest):
 
     @property
     def body(self) -> bytes:
-        """The whole body, after reads too. ``RequestDataTooBig`` beyond ``DATA_UPLOAD_MAX_MEMORY_SIZE`` (OB-24)."""
+        """The whole body, also after some of it was read.
+
+        Raises:
+            RequestDataTooBig: It is longer than ``DATA_UPLOAD_MAX_MEMORY_SIZE`` (OB-24).
+        """
         if not hasattr(self, "_body"):
-            position = self._stream.tell()
-            self._stream.seek(0, os.SEEK_END)
-            size, limit = self._stream.tell(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-            self._stream.seek(0)
-            try:
+            with self._position_kept():
+                size, limit = self._stream.seek(0, os.SEEK_END), settings.DATA_UPLOAD_MAX_MEMORY_SIZE
                 if limit is not None and size > limit:
                     raise RequestDataTooBig("Request body exceeded settings.DATA_UPLOAD_MAX_MEMORY_SIZE.")
+                self._stream.seek(0)
                 self._body = self._stream.read()
-            finally:
-                self._stream.seek(position)
         return self._body
 
     @cached_property
     def GET(self) -> QueryDict:  # type: ignore[override]
+        """The parameters of the query string."""
         return QueryDict(self.message.get("query_string", b""), encoding=self._encoding)
 
     @cached_property
     def COOKIES(self) -> dict[str, str]:  # type: ignore[override]
+        """The cookies by name."""
         return parse_cookie(self.META.get("HTTP_COOKIE", ""))
 
     def _get_post(self) -> QueryDict:
@@ -140,76 +148,37 @@ class AsgiRequest(HttpRequest):
     FILES = property(_get_files)
 
     def _load_post_and_files(self) -> None:
-        """Django's parser, on the whole body even when some of it was read before (HT-16)."""
-        position, read_started = self._stream.tell(), self._read_started
-        self._stream.seek(0)
-        self._read_started = False
+        """Parse the form of the whole body, also after some of it was read (HT-16)."""
+        read_started = self._read_started
+        with self._position_kept():
+            self._stream.seek(0)
+            self._read_started = False
+            try:
+                super()._load_post_and_files()
+            finally:
+                self._read_started = read_started
+
+    @contextmanager
+    def _position_kept(self) -> Iterator[None]:
+        position = self._stream.tell()
         try:
-            super()._load_post_and_files()
+            yield
         finally:
             self._stream.seek(position)
-            self._read_started = read_started
 
     def _get_scheme(self) -> str:
         return self.message.get("scheme") or "http"
 
     def close(self) -> None:
+        """Close the body and the uploaded files."""
         super().close()
         self._stream.close()
 
 
-def _on_disk(body: BytesIO) -> BinaryIO:
+def _move_to_disk(body: BytesIO) -> BinaryIO:
     file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 the request closes it
     file.write(body.getbuffer())
     return file
-
-
-def script_name(message: Message) -> str:
-    """The script prefix: ``FORCE_SCRIPT_NAME``, which servers of 1.x put into the message, or its ``root_path``."""
-    return settings.FORCE_SCRIPT_NAME or message.get("root_path") or ""
-
-
-def _cut(prefix: str, path: str) -> str:
-    """``path`` without ``prefix``, which ends where a part of the path ends (OB-23)."""
-    prefix = prefix.rstrip("/")
-    if prefix and isinstance(path, str) and (path == prefix or path.startswith(f"{prefix}/")):
-        return path[len(prefix) :]
-    return path
-
-
-def _query_string(message: Message) -> str:
-    value: str | bytes = message.get("query_string", b"")
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _addresses(message: Message) -> dict[str, Any]:
-    client, server = message.get("client"), message.get("server")
-    meta: dict[str, Any] = {}
-    if client:
-        meta.update(REMOTE_ADDR=client[0], REMOTE_HOST=client[0], REMOTE_PORT=client[1])
-    meta["SERVER_NAME"] = server[0] if server else "unknown"
-    meta["SERVER_PORT"] = str(server[1]) if server else "0"
-    return meta
-
-
-def _headers(message: Message) -> dict[str, str]:
-    """The headers as entries of META; a dict of them becomes a list in the message itself (HT-07)."""
-    headers: Iterable[tuple[bytes, bytes]] | dict[str, bytes] = message.get("headers") or []
-    if isinstance(headers, dict):
-        headers = [(name.encode("latin-1"), value) for name, value in headers.items()]
-        message["headers"] = headers
-    meta: dict[str, str] = {}
-    for raw_name, raw_value in headers:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        if name in ("content-length", "content-type"):
-            key = name.upper().replace("-", "_")
-        else:
-            key = f"HTTP_{name.upper().replace('-', '_')}"
-        if key in meta:
-            # What HTTP/2 split is one cookie header again (RFC 9113, 8.2.3; OB-22).
-            value = meta[key] + ("; " if key == "HTTP_COOKIE" else ",") + value
-        meta[key] = value
-    return meta
 
 
 def _charset(content_params: dict[str, str]) -> str | None:

@@ -1,4 +1,4 @@
-"""A Django response as messages of a reply channel (``consumer-api`` 6.3)."""
+"""From a Django response to the messages of a reply channel (``consumer-api`` 6.3)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ from typing import Any
 
 from django.http.response import HttpResponseBase
 
+from routechan.concurrency import refuse_on_loop
 from routechan.encoding import Content
-from routechan.layers.waiting import refuse_on_loop
 
 #: Bytes of a body -> its chunks, each with whether it is the last.
 Chunks = Callable[[bytes], Iterable[tuple[bytes, bool]]]
 
 
 def response_messages(response: HttpResponseBase, chunk_bytes: Chunks) -> Generator[Content, None, None]:
-    """What goes to the reply channel, in order; the first message has the status and the headers (HT-33)."""
+    """The messages that carry ``response``, in order (HT-33).
+
+    Args:
+        response: Any response; one with an async iterator needs a thread without an event loop.
+        chunk_bytes: Splits bytes into chunks of the size of one message.
+
+    Yields:
+        ``{"status", "headers", "content", "more_content"}``; all after the first without status and headers, and the
+        last one of a stream without content.
+    """
     first: Content = {"status": response.status_code, "headers": response_headers(response)}
     if not response.streaming:
         for chunk, is_last in chunk_bytes(response.content):  # type: ignore[attr-defined]
@@ -26,14 +35,22 @@ def response_messages(response: HttpResponseBase, chunk_bytes: Chunks) -> Genera
         return
     for part in _parts(response):
         for chunk, _ in chunk_bytes(part):
-            # That it was the last part is known only when there is no further one.
+            # Whether a further part comes is not known yet, so a message without content ends the stream.
             yield {**first, "content": chunk, "more_content": True}
             first = {}
     yield {**first, "more_content": False}
 
 
 async def aresponse_messages(response: Any, chunk_bytes: Chunks) -> AsyncGenerator[Content, None]:
-    """``response_messages`` on an event loop."""
+    """``response_messages`` for an event loop.
+
+    Args:
+        response: Any response, with a plain or an async iterator.
+        chunk_bytes: Splits bytes into chunks of the size of one message.
+
+    Yields:
+        The same messages.
+    """
     if not getattr(response, "is_async", False):
         for message in response_messages(response, chunk_bytes):
             yield message
@@ -48,7 +65,7 @@ async def aresponse_messages(response: Any, chunk_bytes: Chunks) -> AsyncGenerat
 
 
 def response_headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
-    """Names and values as bytes, cookies last; these begin with a space, as Python writes them (HT-34)."""
+    """The headers of ``response`` as pairs of bytes, cookies last; Python writes these with a leading space (HT-34)."""
     headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
     cookies = (cookie.output(header="").encode("ascii") for cookie in response.cookies.values())
     return [*headers, *((b"Set-Cookie", cookie) for cookie in cookies)]
@@ -56,15 +73,15 @@ def response_headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
 
 def _parts(response: Any) -> Iterator[bytes]:
     if getattr(response, "is_async", False):
-        return _drawn(response.streaming_content)
+        return _iterate(response.streaming_content)
     return iter(response)
 
 
-def _drawn(parts: AsyncIterator[bytes]) -> Iterator[bytes]:
-    """Parts of an async iterator one by one, for a thread without an event loop.
+def _iterate(parts: AsyncIterator[bytes]) -> Iterator[bytes]:
+    """The items of an async iterator one by one, for a thread without an event loop.
 
-    Django would collect all of them first, which an endless one never comes to the end of. They are drawn on one
-    loop, since what the iterator holds belongs to a loop; it runs while a part is awaited.
+    Django would collect all of them first, which fails for an endless iterator. All items come from one loop, because
+    what the iterator holds belongs to a loop; it runs while an item is awaited.
     """
     refuse_on_loop("encode_response of an async iterator", "AsgiHandler.aencode_response(response)")
 

@@ -9,8 +9,10 @@ from typing import Any, TypedDict
 from django.db import close_old_connections
 from django.dispatch import Signal
 
-from routechan.kinds import Consumer
+from routechan.inspection import Consumer
 from routechan.message import Message
+
+from .steps import StepHooks
 
 __all__ = [
     "Signal",
@@ -23,32 +25,42 @@ __all__ = [
     "worker_ready",
 ]
 
-#: Before each consumer, in the thread that runs it. Sender: the class that runs it; ``environ={}``.
+#: Sent before each consumer, in the thread that runs it. The sender is the class that runs it; ``environ`` is ``{}``.
 consumer_started = Signal()
 
-#: After each consumer, in the same thread, before its sends are delivered. Sender: the same class.
+#: Sent after each consumer, in the same thread, before its messages are delivered. The sender is the same class.
 consumer_finished = Signal()
 
-#: After a consumer raised. Sender: the same class; ``message``, ``consumer``, ``exception``.
+#: Sent after a consumer raised, with ``message``, ``consumer`` and ``exception``. The sender is the same class.
 consumer_failed = Signal()
 
-#: A worker is about to take messages. Sender: the worker.
+#: Sent when a worker is about to receive messages. The sender is the worker.
 worker_ready = Signal()
 
-#: Once for each worker process. Sender: the worker.
+#: Sent once in each worker process. The sender is the worker.
 worker_process_ready = Signal()
 
 
 class Hooks(TypedDict):
-    """What a ``Dispatcher`` calls around consumers."""
+    """The functions that a ``Dispatcher`` calls around consumers."""
 
     started: Callable[[], object]
     finished: Callable[[], object]
     failed: Callable[[Message, Consumer, BaseException], object]
+    step_hooks: StepHooks
 
 
-def hooks(sender: object, **started: Any) -> Hooks:
-    """The signals from ``sender`` as hooks. The keyword arguments go with ``consumer_started``."""
+def hooks(sender: object, *, keep_connections: bool = False, **started: Any) -> Hooks:
+    """The hooks for a ``Dispatcher``.
+
+    They send ``consumer_started``, ``consumer_finished`` and ``consumer_failed``, and do around each step of a consumer
+    what Django does around each request.
+
+    Args:
+        sender: The sender of the signals.
+        keep_connections: Leave the database alone: its connections are a test's.
+        **started: What ``consumer_started`` carries.
+    """
 
     def failed(message: Message, consumer: Consumer, error: BaseException) -> object:
         return consumer_failed.send(sender, message=message, consumer=consumer, exception=error)
@@ -57,4 +69,5 @@ def hooks(sender: object, **started: Any) -> Hooks:
         "started": functools.partial(consumer_started.send, sender, **started),
         "finished": functools.partial(consumer_finished.send, sender),
         "failed": failed,
+        "step_hooks": StepHooks(keep_connections=keep_connections),
     }

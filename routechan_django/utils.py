@@ -1,5 +1,5 @@
-"""Readable names, where 1.x had them."""
+"""Readable names of consumers: the names of ``channels.utils``."""
 
-from routechan.describe import name_that_thing
+from routechan.inspection import name_that_thing
 
 __all__ = ["name_that_thing"]

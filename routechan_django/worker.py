@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from routechan.describe import name_that_thing
 from routechan.exceptions import ChannelSocketException, ConsumeLater, DenyConnection
+from routechan.inspection import name_that_thing
 from routechan.message import Message
 from routechan.worker import Worker as _Worker
 from routechan.worker import WorkerGroup as _WorkerGroup
-from routechan.worker.worker import logger
+from routechan.worker.classic import logger
 
 from .signals import consumer_finished, consumer_started, hooks, worker_ready
 
@@ -29,22 +29,32 @@ __all__ = [
 
 
 class Worker(_Worker):
-    """``routechan.worker.Worker`` whose hooks send Django's signals, with this class as sender (WK-13, WK-03).
+    """``routechan.worker.Worker`` that sends Django's signals, with its class as sender (WK-13, WK-03).
 
     Lifetime: process, or thread without ``signal_handlers``.
+
+    Args:
+        *args: Positional arguments of ``routechan.worker.Worker``.
+        **kwargs: Its keyword arguments; hooks among them replace the signals.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**_signals(type(self)), **kwargs})
+        super().__init__(*args, **{**_signal_hooks(type(self)), **kwargs})
 
 
 class WorkerGroup(_WorkerGroup, Worker):
-    """``routechan.worker.WorkerGroup``, each of whose workers sends Django's signals. Lifetime: process."""
+    """``routechan.worker.WorkerGroup`` whose workers send Django's signals. Lifetime: process.
+
+    Args:
+        *args: Positional arguments of ``routechan.worker.Worker``.
+        n_threads: How many workers there are, each on a thread.
+        **kwargs: Keyword arguments of ``routechan.worker.Worker``.
+    """
 
     def __init__(self, *args: Any, n_threads: int | None = None, **kwargs: Any) -> None:
-        # Given here, because the other workers get the same arguments.
-        super().__init__(*args, n_threads=n_threads, **{**_signals(type(self)), **kwargs})
+        # The signals are arguments here, because all workers of the group are made with the same arguments.
+        super().__init__(*args, n_threads=n_threads, **{**_signal_hooks(type(self)), **kwargs})
 
 
-def _signals(sender: type[_Worker]) -> dict[str, Any]:
+def _signal_hooks(sender: type[_Worker]) -> dict[str, Any]:
     return {**hooks(sender, environ={}), "ready_hook": worker_ready.send}

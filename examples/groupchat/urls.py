@@ -1,4 +1,4 @@
-"""Each page lives at the path of its socket."""
+"""The pages; each has the path of its socket."""
 
 from __future__ import annotations
 

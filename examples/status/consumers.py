@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import logging
 
-from demo_site.session_user import session_user
-
 from routechan import Group
+from routechan_django.auth import http_session_user
 
 logger = logging.getLogger("status")
 
 
+@http_session_user
 def ws_connect(message, client_id):
-    logger.info("%s was opened by %s", client_id, session_user(message).get_username() or "a guest")
+    logger.info("%s was opened by %s", client_id, message.user.get_username() or "a guest")
     message.reply_channel.send({"accept": True})
     Group("group_" + client_id).add(message.reply_channel)
 

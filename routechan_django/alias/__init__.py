@@ -1,7 +1,7 @@
-"""An unchanged Channels 1.x project on routechan: ``channels`` and its submodules become ours.
+"""Old import names: an unchanged Channels 1.x project imports this library as ``channels``.
 
-Once in each process, before anything imports ``channels``; the top of the project's ``__init__.py`` is run by
-every server, worker, command and test::
+Call ``install`` in each process before anything imports ``channels``. The top of the project's ``__init__.py`` is a
+place that every server, worker, command and test runs::
 
     from routechan_django.alias import install
 

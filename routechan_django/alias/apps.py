@@ -8,9 +8,9 @@ from .. import apps
 
 
 class ChannelsConfig(apps.RoutechanConfig):
-    """``"channels"`` in INSTALLED_APPS; ``apps.is_installed("channels")`` is true (AP-02).
+    """The app for ``"channels"`` in INSTALLED_APPS; ``apps.is_installed("channels")`` is true (AP-02).
 
-    Beside ``"routechan_django"`` it does no harm: the two set up the same things.
+    Both it and ``"routechan_django"`` may be installed: what they set up is idempotent. Lifetime: process.
     """
 
     name = "channels"

@@ -6,6 +6,6 @@ from ..delay import apps
 
 
 class DelayConfig(apps.DelayConfig):
-    """``"channels.delay"`` in INSTALLED_APPS; ``apps.is_installed("channels.delay")`` is true."""
+    """The app for ``"channels.delay"`` in INSTALLED_APPS; ``apps.is_installed("channels.delay")`` is true."""
 
     name = "channels.delay"

@@ -1,4 +1,4 @@
-"""A module that stands before another one and has further names of its own."""
+"""A module with the attributes of another one, and further ones."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from typing import Any
 
 
 class Facade(ModuleType):
-    """``name``, with the attributes of ``behind``, and ``extra`` ones. Lifetime: process.
+    """A module that forwards attributes to another one, and has further ones of its own. Lifetime: process.
 
-    This forwards attributes, as nothing else here does, because it must: ``channels.routing`` has names that the
-    core, which knows nothing of Django, has not, and what a test patches in it has to be patched in the
-    module our code runs from.
+    Forwarding is needed here: ``channels.routing`` has names that the core, which knows nothing of Django, lacks, and a
+    name that a test patches in it has to be patched in the module that our code runs from.
+
+    Args:
+        name: The name of this module.
+        target: The module to forward to.
+        extra: Name -> object, for the names that ``target`` lacks.
     """
 
-    def __init__(self, name: str, behind: ModuleType, extra: Mapping[str, Any]) -> None:
-        super().__init__(name, behind.__doc__)
+    def __init__(self, name: str, target: ModuleType, extra: Mapping[str, Any]) -> None:
+        super().__init__(name, target.__doc__)
         self.__dict__.update(extra)
-        self.__dict__["_behind"] = behind
+        self.__dict__["_target"] = target
         self.__dict__["_own"] = frozenset(extra)
-        self.__dict__["__all__"] = sorted({*_public(vars(behind)), *extra})
+        self.__dict__["__all__"] = sorted({*_public(vars(target)), *extra})
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return getattr(self._behind, name)
+            return getattr(self._target, name)
         except AttributeError:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}") from None
 
@@ -32,16 +36,16 @@ class Facade(ModuleType):
         if self._is_own(name):
             super().__setattr__(name, value)
         else:
-            setattr(self._behind, name, value)
+            setattr(self._target, name, value)
 
     def __delattr__(self, name: str) -> None:
         if self._is_own(name):
             super().__delattr__(name)
         else:
-            delattr(self._behind, name)
+            delattr(self._target, name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*dir(self._behind), *self.__dict__})
+        return sorted({*dir(self._target), *self.__dict__})
 
     def _is_own(self, name: str) -> bool:
         return name in self._own or (name.startswith("__") and name.endswith("__"))

@@ -1,7 +1,7 @@
-"""Finds the modules of 1.x: each old name stands for a module of ours.
+"""The import finder of old module names.
 
-``channels.sessions`` *is* ``routechan_django.sessions``, the same object in ``sys.modules``: what is patched or
-subclassed under one name is so under the other. Nothing is loaded before it is imported.
+``channels.sessions`` *is* ``routechan_django.sessions``, the same object in ``sys.modules``, so a patch or a subclass
+of one is of both. A module is loaded when it is imported, not before.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from . import facades
+from . import homes, modules
 
 _SAME_NAME = (
     "asgi",
@@ -40,7 +40,7 @@ _SAME_NAME = (
 )
 _OLD_LAYERS = "routechan_django.alias.old_layers"
 
-#: Old name -> the module of ours that it stands for, and so do the submodules of its own.
+#: Old name -> our module; submodules correspond by name.
 SAME: Mapping[str, str] = {
     **{f"channels.{name}": f"routechan_django.{name}" for name in _SAME_NAME},
     "channels.apps": "routechan_django.alias.apps",
@@ -51,18 +51,18 @@ SAME: Mapping[str, str] = {
     "asgiref.inmemory": _OLD_LAYERS,
 }
 
-#: The package of the Redis layer, where that is not installed.
+#: The modules of the Redis layer of 1.x, which are provided where that is not installed.
 ASGI_REDIS = ("asgi_redis", "asgi_redis.core", "asgi_redis.local", "asgi_redis.sentinel")
 
-#: Old name -> makes what stands for it, where a module of the core lacks names that 1.x had there.
+#: Old name -> makes the module, where our module lacks names that 1.x had there.
 FACADES: Mapping[str, Callable[[], ModuleType]] = {
-    "channels.message": facades.message,
-    "channels.routing": facades.routing,
+    "channels.message": modules.message,
+    "channels.routing": modules.routing,
 }
 
 _LATER = "is a module of Channels 2 and later, not of 1.x, for which install() stands in; "
 
-#: Names that 1.1.8 did not have (13.3) -> what to do about it.
+#: Module that 1.1.8 did not have (13.3) -> the end of the error, which says what to do.
 ABSENT: Mapping[str, str] = {
     "channels.consumer": _LATER + "write consumers as functions, or as classes of channels.generic",
     "channels.db": _LATER + "a plain function may use the database, in async code: asgiref.sync.sync_to_async",
@@ -78,9 +78,10 @@ ABSENT: Mapping[str, str] = {
 
 
 class OldNames(MetaPathFinder):
-    """Finds what 1.x projects import. Lifetime: process.
+    """The import finder of old module names. Lifetime: process.
 
-    ``asgi_redis``: whether to stand in for that package too.
+    Args:
+        asgi_redis: Whether to provide that package too.
     """
 
     def __init__(self, asgi_redis: bool) -> None:
@@ -89,41 +90,52 @@ class OldNames(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        """The spec of an old module, else None.
+
+        Args:
+            fullname: The dotted name to import.
+            path: The ``__path__`` of its parent.
+            target: Unused.
+
+        Raises:
+            ModuleNotFoundError: 1.x had no such module; the text says what to use.
+        """
         if not fullname.startswith(("channels", "asgi_redis", "asgiref.")):
             return None
         if fullname == "channels":
             source = Path(__file__).parent / "_channels.py"
             return importlib.util.spec_from_file_location(fullname, source, submodule_search_locations=[])
         if fullname in FACADES:
-            return ModuleSpec(fullname, _Made(FACADES[fullname]))
+            return ModuleSpec(fullname, _FacadeLoader(FACADES[fullname]))
         if fullname in ABSENT:
             raise ModuleNotFoundError(f"{fullname!r} {ABSENT[fullname]}", name=fullname)
         if fullname.startswith("asgiref.") and importlib.machinery.PathFinder.find_spec(fullname, path):
-            return None  # an asgiref that has it
-        ours = self._same.get(fullname) or self._below(fullname)
+            return None  # this version of asgiref has the module
+        ours = self._same.get(fullname) or self._submodule(fullname)
         if ours is None or importlib.util.find_spec(ours) is None:
             return None
-        return ModuleSpec(fullname, _Same(ours))
+        return ModuleSpec(fullname, _SameModuleLoader(ours))
 
-    def _below(self, fullname: str) -> str | None:
-        """The module of ours that a submodule of a package stands for, such as ``channels.generic.base``."""
+    def _submodule(self, fullname: str) -> str | None:
+        """Our module for a submodule of a package, such as ``channels.generic.base``."""
         parent, _, name = fullname.rpartition(".")
-        ours = SAME.get(parent) or (self._below(parent) if parent else None)
+        ours = SAME.get(parent) or (self._submodule(parent) if parent else None)
         return f"{ours}.{name}" if ours else None
 
 
-class _Same(Loader):
-    """Loads an old name as a module of ours, by putting that in ``sys.modules`` under the old name too."""
+class _SameModuleLoader(Loader):
+    """Loads an old name by putting our module into ``sys.modules`` under that name too. Lifetime: one import."""
 
     def __init__(self, ours: str) -> None:
         self._ours = ours
 
     def exec_module(self, module: ModuleType) -> None:
-        sys.modules[module.__name__] = importlib.import_module(self._ours)
+        sys.modules[module.__name__] = ours = importlib.import_module(self._ours)
+        homes.adopt(module.__name__, ours)
 
 
-class _Made(Loader):
-    """Loads what ``make`` makes."""
+class _FacadeLoader(Loader):
+    """Loads the module that ``make`` makes. Lifetime: one import."""
 
     def __init__(self, make: Callable[[], ModuleType]) -> None:
         self._make = make
@@ -132,4 +144,4 @@ class _Made(Loader):
         return self._make()
 
     def exec_module(self, module: ModuleType) -> None:
-        """It is complete."""
+        homes.adopt(module.__name__, module)

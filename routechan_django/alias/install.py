@@ -1,4 +1,4 @@
-"""Puts the finder of old names in place."""
+"""``install``: makes the old names importable."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from .finder import OldNames
 
 
 def install() -> None:
-    """Make ``channels``, its submodules and the names of older layers importable; doing so again changes nothing.
+    """Make ``channels``, its submodules and the layers of 1.x importable.
 
-    To be called before anything imports ``channels``. Nothing is loaded yet, and no setting is read.
-    Raises ``ImportError`` where another ``channels`` is installed or was imported already.
+    Idempotent.
+
+    It has to be called before anything imports ``channels``. It loads nothing, and reads no settings.
+
+    Raises:
+        ImportError: Another ``channels`` is installed, or was imported already.
     """
     if any(isinstance(finder, OldNames) for finder in sys.meta_path):
         return
     _refuse_another_channels()
-    # First, because the packages of older layers may be half there: asgiref is, without its ``inmemory``.
+    # In front of all finders, because part of a package may exist: today's asgiref has no ``inmemory``.
     sys.meta_path.insert(0, OldNames(asgi_redis=_spec("asgi_redis") is None))
 
 

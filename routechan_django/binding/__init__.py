@@ -1,4 +1,4 @@
-"""Models bound to channels: changes go out as messages, messages come in as changes."""
+"""Models bound to groups and channels: changes become messages, and messages of clients become changes."""
 
 from .base import Binding
 

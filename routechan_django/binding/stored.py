@@ -1,4 +1,4 @@
-"""A model's row as the database has it, beside the instance that is being saved."""
+"""The stored row of an instance that is being saved."""
 
 from __future__ import annotations
 
@@ -7,30 +7,50 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Model
 from django.utils.functional import SimpleLazyObject
+
+from .tables import key_in
 
 
 class RowGone(Exception):
-    """There is no such row."""
+    """The database has no such row."""
 
 
 class StoredRow:
-    """The row of ``instance``, read when something of it is first looked at. Lifetime: one save."""
+    """The row of an instance in the database, read on first use. Lifetime: one save.
 
-    def __init__(self, instance: Any, using: str | None) -> None:
-        self._rows = type(instance)._base_manager.using(using or DEFAULT_DB_ALIAS)
-        self._pk = instance.pk
+    Args:
+        model: The model of the row: the class of the instance, or a parent of it.
+        instance: The instance that is being saved.
+        using: The database alias that the signal names, or None for the default one.
+    """
+
+    def __init__(self, model: type[Model], instance: Any, using: str | None) -> None:
+        self._rows = model._base_manager.using(using or DEFAULT_DB_ALIAS)
+        self._pk = key_in(model, instance)
+        #: Whether the instance said before the save that it was new.
+        self.adding = instance._state.adding
 
     def names(self, group_names: Callable[[Any], Iterable[str]]) -> set[str]:
-        """The groups of the row, none if there is no row. Rules that do not look at it cost no query."""
+        """The names of the row's groups; none if there is no row.
+
+        Args:
+            group_names: ``Binding.group_names``. One that does not look at its argument costs no query.
+        """
         try:
             return set(group_names(SimpleLazyObject(self._read)))
         except RowGone:
             return set()
 
+    @functools.cached_property
+    def exists(self) -> bool:
+        """Whether there is such a row, or was when this was first asked."""
+        return self.instance is not None or self._rows.filter(pk=self._pk).exists()
+
     @property
     def instance(self) -> Any:
-        """The row as an instance if ``names`` has read it, else None."""
+        """The row as an instance, if ``names`` has read it; else None."""
         return self.__dict__.get("_instance")
 
     @functools.cached_property

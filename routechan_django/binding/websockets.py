@@ -9,13 +9,18 @@ from typing import Any, ClassVar
 from django.core import serializers
 from django.core.exceptions import FieldDoesNotExist
 from django.core.serializers.json import DjangoJSONEncoder
+from django.core.serializers.python import Serializer
+from django.db import IntegrityError, router, transaction
 
 from routechan.encoding import Content
 from routechan.message import Message
 
+from ..generic.base import channel_of
 from ..generic.websockets import WebsocketMultiplexer
 from ..sessions import enforce_ordering
+from ..sessions.ordering import refuse_slight_ordering
 from .base import ALL_FIELDS, Binding
+from .tables import key_in, same_table
 
 __all__ = [
     "Binding",
@@ -30,16 +35,17 @@ __all__ = [
 
 
 class WebsocketBinding(Binding):
-    """A binding in JSON, to be put under its ``stream`` in a ``WebsocketDemultiplexer`` as ``YourBinding.consumer``.
+    """A binding in JSON; ``YourBinding.consumer`` belongs under its ``stream`` in a ``WebsocketDemultiplexer``.
 
-    Clients get and send ``{"action": "create", "pk": 1, "data": {...}}`` as payloads; those they get say the
-    ``model`` too. ``stream``, ``group_names`` and ``has_permission`` are to be defined.
+    Payloads are ``{"action": "create", "pk": 1, "data": {...}}``; those sent to clients have the ``model`` too. A
+    subclass defines ``stream``, ``group_names`` and ``has_permission``. Lifetime of an instance: one change, or one
+    message.
     """
 
     model: ClassVar[Any] = None
     stream: ClassVar[str | None] = None
 
-    #: Handle a socket's messages in the order of their ``order``.
+    #: Whether a socket's messages are handled in the order of their ``order``.
     strict_ordering: ClassVar[bool] = False
     slight_ordering: ClassVar[bool] = False
 
@@ -47,64 +53,104 @@ class WebsocketBinding(Binding):
 
     @classmethod
     def encode(cls, stream: str, payload: Any) -> Content:
+        """The message with ``payload`` in ``stream``, for a demultiplexed socket."""
         return WebsocketMultiplexer.encode(stream, payload)
 
     def serialize(self, instance: Any, action: str) -> Content:
-        """What clients are told (BI-17)."""
+        """The payload for ``action`` on ``instance`` (BI-17)."""
         return {
             "action": action,
-            "pk": instance.pk,
+            "pk": key_in(self.bound_model(instance), instance),
             "data": self.serialize_data(instance),
             "model": self.model_label,
         }
 
     def serialize_data(self, instance: Any) -> dict[str, Any]:
-        """The fields of ``instance`` that go out, as Django's JSON serializer writes them (BI-18)."""
-        names = [field.name for field in instance._meta.get_fields() if self._is_open(field)]
-        [serialized] = json.loads(serializers.serialize("json", [instance], fields=names))
-        data: dict[str, Any] = serialized["fields"]
-        return data
+        """The fields of ``instance`` to send, inherited ones too, as Django's JSON serializer writes them (BI-18)."""
+        model = self.bound_model(instance)
+        every: list[Any] = [*model._meta.fields, *model._meta.many_to_many]
+        fields = [field for field in every if field.serialize and self._is_exposed(field)]
+        if any(hasattr(vars(instance).get(field.attname), "resolve_expression") for field in fields):
+            # An F() that was saved stays in the instance; its value is in the database.
+            instance = model._base_manager.using(instance._state.db).get(pk=key_in(model, instance))
+        return _FieldSerializer().values_of(instance, fields)
 
     # Inbound
 
     @classmethod
     def get_handler(cls) -> Callable[..., Any]:
-        if cls.slight_ordering:
-            raise ValueError(
-                f"{cls.__name__} sets slight_ordering, which does not exist any more; set strict_ordering = True"
-            )
+        """The function that ``consumer`` calls, ordered if ``strict_ordering`` is set."""
+        refuse_slight_ordering(cls)
         handler = super().get_handler()
         return enforce_ordering(handler) if cls.strict_ordering else handler
 
     @classmethod
     def trigger_inbound(cls, message: Message, **kwargs: Any) -> None:
-        """Do what a frame asks for; connecting and disconnecting ask for nothing (BI-22)."""
-        if message.channel_name == "websocket.receive":
+        """Change the model as a frame says; connect and disconnect events change nothing (BI-22).
+
+        Args:
+            message: A message of the socket.
+            **kwargs: The named groups of the route.
+        """
+        if channel_of(message) == "websocket.receive":
             super().trigger_inbound(message, **kwargs)
 
     def deserialize(self, message: Message) -> tuple[str, Any, Any]:
-        """``(action, pk, data)`` of a frame's text, at the level of the payload (BI-24)."""
+        """The triple ``(action, pk, data)`` of the payload in ``message`` (BI-24).
+
+        Raises:
+            ValueError: The payload is no JSON object.
+            KeyError: It has no ``action``.
+        """
         content = json.loads(message["text"])
         if not isinstance(content, dict):
             raise ValueError(f'a binding takes {{"action": ..., "pk": ..., "data": ...}}, not {content!r:.100}')
         return content["action"], content.get("pk"), content.get("data")
 
     def create(self, data: Any) -> None:
-        """Make an instance of the fields that may be set; never in place of one that exists (BI-26, OB-13).
+        """Create an instance from the fields that clients may set; never replace an existing one (BI-26, OB-13).
 
-        As with a fixture, the model's own ``save()`` is not called and its signals say ``raw``.
+        As with a fixture, the model's own ``save()`` is not called. Its signals say ``raw``, unless it inherits from
+        another model: Django writes no rows of parents in a raw save.
+
+        Args:
+            data: Field names and values; fields that may not be set are ignored.
+
+        Raises:
+            IntegrityError: There is a row with a key that is among the data, perhaps of a parent model.
         """
-        made = self._hydrate(None, self._open_data(data))
-        for field in made.object._meta.concrete_fields:
-            if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
-                field.pre_save(made.object, True)
-        made.save(force_insert=True)
+        made = self._hydrate(None, self._settable(data))
+        instance = made.object
+        using = router.db_for_write(self.model, instance=instance)
+        parents = [parent for parent in self.model._meta.get_parent_list() if not same_table(parent, self.model)]
+        with transaction.atomic(using=using):
+            for parent in parents:
+                key = key_in(parent, instance)
+                if key is not None and parent._base_manager.using(using).filter(pk=key).exists():
+                    raise IntegrityError(
+                        f"a create of {self.model_label} may not replace the {parent._meta.label} with the key {key!r}"
+                    )
+            if not parents:
+                for field in instance._meta.concrete_fields:
+                    if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
+                        field.pre_save(instance, True)
+            instance.save_base(raw=not parents, force_insert=True, using=using)
+            for name, values in (made.m2m_data or {}).items():
+                getattr(instance, name).set(values)
 
     def update(self, pk: Any, data: Any) -> None:
-        """Set the fields that may be set and ``save()`` the instance; other keys are passed over (BI-27)."""
+        """Set the fields that clients may set, and ``save()`` the instance (BI-27).
+
+        Args:
+            pk: The primary key of the instance.
+            data: Field names and values; fields that may not be set are ignored.
+
+        Raises:
+            TypeError: A many-to-many field is among them.
+        """
         instance = self.model.objects.get(pk=pk)
-        # Which instance it is, ``pk`` says, and has_permission was asked about that one.
-        values = {name: value for name, value in self._open_data(data).items() if not _names_a_row(instance, name)}
+        # A primary key in ``data`` is ignored: has_permission was asked about ``pk``.
+        values = {name: value for name, value in self._settable(data).items() if not _is_primary_key(instance, name)}
         hydrated = self._hydrate(pk, values)
         if hydrated.m2m_data:
             raise TypeError(
@@ -119,21 +165,27 @@ class WebsocketBinding(Binding):
         [made] = serializers.deserialize("python", [{"pk": pk, "model": self.model_label, "fields": data}])
         return made
 
-    def _open_data(self, data: Any) -> dict[str, Any]:
+    def _settable(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):
             raise ValueError(f"data is a JSON object of field values, not {data!r:.100}")
         return {name: value for name, value in data.items() if self._may_be_set(name)}
 
     def _may_be_set(self, name: str) -> bool:
         try:
-            return self._is_open(self.model._meta.get_field(name))
+            field = self.model._meta.get_field(name)
+            if not hasattr(field, "to_python"):  # a relation of another model to this one
+                raise FieldDoesNotExist(f"{self.model._meta.label} has no field named '{name}' that could be set")
+            return self._is_exposed(field)
         except FieldDoesNotExist:
             if _sequence(self.fields) in (None, [ALL_FIELDS]):
                 raise
-            return False  # it is not among the fields
+            return False  # not a name in ``fields``
 
-    def _is_open(self, field: Any) -> bool:
-        """Whether a field goes out, and may be set by clients (BI-18, BI-28). They may call a foreign key ``x_id``."""
+    def _is_exposed(self, field: Any) -> bool:
+        """Whether ``field`` is sent and may be set (BI-18, BI-28).
+
+        Clients may write ``x_id`` for a foreign key.
+        """
         names = {field.name, getattr(field, "attname", field.name)}
         fields, exclude = _sequence(self.fields), _sequence(self.exclude)
         if exclude is not None and names.intersection(exclude):
@@ -142,16 +194,20 @@ class WebsocketBinding(Binding):
 
 
 class WebsocketBindingWithMembers(WebsocketBinding):
-    """A binding whose messages hold more than fields (BI-31)."""
+    """A binding that sends members of the instance besides its fields (BI-31).
+
+    Lifetime of an instance: one change, or one message.
+    """
 
     model: ClassVar[Any] = None
 
-    #: Attributes, properties and methods without arguments; through related objects with dots.
+    #: Names of attributes, properties and methods without arguments; dots lead through related objects.
     send_members: ClassVar[Sequence[str]] = []
 
     encoder = DjangoJSONEncoder()
 
     def serialize_data(self, instance: Any) -> dict[str, Any]:
+        """The fields and ``send_members`` of ``instance``; a dot in a name becomes two underscores."""
         data = super().serialize_data(instance)
         for path in self.send_members:
             value = instance
@@ -162,13 +218,35 @@ class WebsocketBindingWithMembers(WebsocketBinding):
         return decoded
 
 
+class _FieldSerializer(Serializer):
+    """Django's serializer, which itself passes over the fields of parent models. Lifetime: one instance."""
+
+    selected_fields = None
+    use_natural_foreign_keys = False
+
+    def values_of(self, instance: Any, fields: Sequence[Any]) -> dict[str, Any]:
+        """The values of ``fields`` by name, as they are in JSON."""
+        self._current: Any = {}
+        for field in fields:
+            if field.many_to_many:
+                self.handle_m2m_field(instance, field)
+            elif field.remote_field is not None:
+                self.handle_fk_field(instance, field)
+            else:
+                self.handle_field(instance, field)
+        values: dict[str, Any] = json.loads(json.dumps(self._current, cls=DjangoJSONEncoder))
+        return values
+
+
 def _sequence(names: str | Sequence[str] | None) -> list[str] | None:
     if names is None:
         return None
     return [names] if isinstance(names, str) else list(names)
 
 
-def _names_a_row(instance: Any, name: str) -> bool:
-    """Whether a field is a primary key, the model's or one that it inherits."""
+def _is_primary_key(instance: Any, name: str) -> bool:
+    """Whether the field ``name`` is the primary key, a part of it, or the inherited one of a parent model."""
     field = instance._meta.get_field(name)
+    if field in getattr(instance._meta, "pk_fields", ()):
+        return True
     return getattr(field, "primary_key", False) or getattr(field.remote_field, "parent_link", False)

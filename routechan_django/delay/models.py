@@ -14,16 +14,18 @@ from routechan.layers import DEFAULT_CHANNEL_LAYER, channel_layers
 
 
 class DelayedMessageQuerySet(models.QuerySet["DelayedMessage"]):
+    """Delayed messages."""
+
     def is_due(self) -> DelayedMessageQuerySet:
-        """Those whose time has come (DL-05)."""
+        """The messages whose ``due_date`` has passed (DL-05)."""
         due: DelayedMessageQuerySet = self.filter(due_date__lte=timezone.now())
         return due
 
 
 class DelayedMessage(models.Model):
-    """``content`` (a dict, as JSON) for ``channel_name`` at ``due_date``, which is in ``delay`` milliseconds.
+    """A message for ``channel_name``, to be sent at ``due_date``; its ``content`` is a dict, as JSON.
 
-    Lifetime: from ``save()`` until it was sent.
+    Setting ``delay``, in milliseconds, sets ``due_date``. Lifetime: from ``save()`` until it was sent.
     """
 
     due_date = models.DateTimeField(db_index=True)
@@ -34,11 +36,11 @@ class DelayedMessage(models.Model):
 
     class Meta:
         app_label = "routechan_delay"
-        db_table = "channels.delay_delayedmessage"  # that of 1.x, so that what waits in it is still sent (DL-01)
+        db_table = "channels.delay_delayedmessage"  # the table of 1.x, whose messages are still sent (DL-01)
 
     @property
     def delay(self) -> float:
-        """Milliseconds, as given; setting it sets ``due_date``. ``AttributeError`` before it was set (DL-04)."""
+        """The delay in milliseconds, as it was set; ``AttributeError`` before (DL-04)."""
         return self._delay
 
     @delay.setter
@@ -47,19 +49,26 @@ class DelayedMessage(models.Model):
         self.due_date = timezone.now() + timedelta(milliseconds=milliseconds)
 
     def send(self, channel_layer: Any = None, requeue_delay: float = 1000) -> bool:
-        """Send it now, whenever it is due, and delete it. False: somebody else has sent it, or the channel is full.
+        """Send the message now, whenever it is due, and delete its row (DL-14).
 
-        On a full channel it is due again in ``requeue_delay`` milliseconds. ``channel_layer`` is a 1.x face; without
-        it the default layer is taken. Raises ``InvalidContent``, ``InvalidName`` and ``ValueError`` for what can never
-        be sent, and the errors of the layer; then the row stays.
+        Args:
+            channel_layer: The 1.x face of a layer; by default that of the default layer.
+            requeue_delay: Milliseconds until the message is due again, where its channel is full.
+
+        Returns:
+            Whether it was sent. It is not if the channel is full or another process has sent it.
+
+        Raises:
+            InvalidContent, InvalidName, MessageTooLarge, ValueError: It can never be sent. The row stays, as for any
+                other error of the layer.
         """
         if not channel_layer:
             channel_layer = channel_layers[DEFAULT_CHANNEL_LAYER]
         database = self._state.db or router.db_for_write(type(self), instance=self)
         stored = self.pk is not None
         with transaction.atomic(using=database):
-            # Who deletes the row sends it. Another server waits here until we are done, and then finds no row; an
-            # error below brings it back (DL-14).
+            # The process that deletes the row sends the message. Another one waits here for our transaction, and then
+            # finds no row; an error below rolls the deletion back (DL-14).
             if stored and not type(self).objects.using(database).filter(pk=self.pk).delete()[0]:
                 return False
             try:

@@ -1,4 +1,4 @@
-"""What a message on ``asgi.delay`` asks for (DL-02)."""
+"""The content of a message on ``asgi.delay`` (DL-02)."""
 
 from __future__ import annotations
 
@@ -9,27 +9,38 @@ from routechan.encoding import check_content
 from routechan.exceptions import RoutechanError
 from routechan.names import check_channel_name
 
-#: Where such messages are sent.
+#: The channel of such messages.
 CHANNEL = "asgi.delay"
 
 _KEYS = ("channel", "content", "delay")
 
 
 class InvalidRequest(RoutechanError, ValueError):
-    """A message on ``asgi.delay`` that cannot be served."""
+    """A malformed message on ``asgi.delay``."""
 
 
 class Request(NamedTuple):
+    """A message to be sent later. Lifetime: message.
+
+    Args:
+        channel: The name of its channel.
+        content: Its content.
+        delay: Milliseconds, at least 0.
+    """
+
     channel: str
     content: dict[str, Any]
-    #: Milliseconds; never below 0.
     delay: float
 
 
 def read_request(message: Any) -> Request:
-    """Check a message such as ``{"channel": "reminders", "content": {"id": 5}, "delay": 60000}``.
+    """The request in a message such as ``{"channel": "reminders", "content": {"id": 5}, "delay": 60000}``.
 
-    Raises ``InvalidRequest``.
+    Args:
+        message: The content of a message on ``asgi.delay``. A negative delay counts as 0 (DL-10).
+
+    Raises:
+        InvalidRequest: A key is missing, or a value is wrong; the inner ``TypeError`` or ``ValueError`` is its cause.
     """
     missing = [key for key in _KEYS if key not in message]
     if missing:
@@ -47,4 +58,4 @@ def read_request(message: Any) -> Request:
             raise ValueError(f"the delay is a finite number of milliseconds, not {delay!r}")
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidRequest(f"a message on {CHANNEL} cannot be served: {error}") from error
-    return Request(channel, content, max(delay, 0))  # what was due before now is due now (DL-10)
+    return Request(channel, content, max(delay, 0))  # a message of the past is due now (DL-10)

@@ -1,4 +1,4 @@
-"""The delay server's loop: stores what comes on ``asgi.delay``, sends what is due (DL-07 to DL-15)."""
+"""The delay server: stores the messages of ``asgi.delay`` and sends those that are due (DL-07 to DL-15)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db import Error as DatabaseFailure
 from routechan.exceptions import InvalidContent, InvalidName, MessageTooLarge
 from routechan.worker import Worker as ConsumerWorker
 
-from ..connections import close_old
+from ..connections import close_old_connections
 from .models import DelayedMessage
 from .request import CHANNEL, InvalidRequest, read_request
 
@@ -24,15 +24,19 @@ IDLE_DELAY = 0.1
 #: Seconds to wait after the layer or the database failed.
 FAULT_DELAY = 1.0
 
-#: What makes a row one that can never be sent. A JSON error is a ``ValueError``.
+#: Errors of a message that can never be sent. A JSON error is a ``ValueError``.
 _NEVER_SENT = (InvalidContent, InvalidName, MessageTooLarge, ValueError)
 
 
 class Worker(ConsumerWorker):
-    """Any number of them may run. Lifetime: process, or thread without ``signal_handlers``.
+    """The delay server; any number may run. Lifetime: process, or thread without ``signal_handlers``.
 
-    ``channel_layer`` is the 1.x face of a layer. Every ``database_sleep_duration`` seconds it looks for what is due.
-    What goes wrong with one message is logged, and the next one is taken.
+    An error with one message is logged, and the worker goes on with the next one.
+
+    Args:
+        channel_layer: The 1.x face of a layer.
+        signal_handlers: Whether SIGTERM and SIGINT stop the worker.
+        database_sleep_duration: Seconds between two queries for due messages.
     """
 
     def __init__(self, channel_layer: Any, signal_handlers: bool = True, database_sleep_duration: float = 1) -> None:
@@ -40,26 +44,26 @@ class Worker(ConsumerWorker):
         self.database_sleep_duration = database_sleep_duration
 
     def run(self) -> None:
-        """Serve until ``termed``, which is read once for each round."""
+        """Serve until ``termed`` is set; it is read once in each round."""
         if self.signal_handlers:
             self.install_signal_handler()
         logger.info("Listening on %s", CHANNEL)
-        looked: float | None = None
+        queried_at: float | None = None
         while not self.termed:
             self.in_job = False
-            content = self._next()
+            content = self._next_content()
             self.in_job = True
             if content is not None:
                 self._store(content)
-            if looked is None or time.monotonic() - looked > self.database_sleep_duration:
+            if queried_at is None or time.monotonic() - queried_at > self.database_sleep_duration:
                 self._send_due()
-                looked = time.monotonic()
+                queried_at = time.monotonic()
 
-    def _next(self) -> Any:
+    def _next_content(self) -> Any:
         """The content of the next message, or None after a pause."""
         try:
             channel, content = self.channel_layer.receive([CHANNEL], block=False)
-        except Exception:  # a lost broker comes back (OB-34)
+        except Exception:  # an unreachable broker comes back (OB-34)
             logger.exception("The channel layer gave no answer; trying again in %s seconds", FAULT_DELAY)
             time.sleep(FAULT_DELAY)
             return None
@@ -76,26 +80,26 @@ class Worker(ConsumerWorker):
         except InvalidRequest as error:
             logger.error("%s; it is dropped", error)
             return
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:  # no JSON, or no date
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:  # it fits no JSON, or no date
             logger.error("A message on %s cannot be stored (%s) and is dropped: %.200r", CHANNEL, error, content)
             return
         try:
-            close_old()
+            close_old_connections()
             stored.save()
         except DatabaseFailure:
             logger.exception("A message on %s could not be stored; it is put back", CHANNEL)
-            self._store_later(content)
+            self._requeue(content)
             time.sleep(FAULT_DELAY)
 
-    def _store_later(self, content: Any) -> None:
+    def _requeue(self, content: Any) -> None:
         try:
             self.channel_layer.send(CHANNEL, content)
-        except Exception:  # the broker is lost as well, or the channel has filled up meanwhile
+        except Exception:  # the broker is unreachable too, or the channel is full by now
             logger.exception("A message on %s is lost: %.200r", CHANNEL, content)
 
     def _send_due(self) -> None:
         try:
-            close_old()
+            close_old_connections()
             due = list(DelayedMessage.objects.is_due())
             if not due:
                 logger.debug("No delayed message is due")
@@ -120,5 +124,5 @@ class Worker(ConsumerWorker):
                 message.content,
             )
             message.delete()
-        except Exception:  # of the layer, which may answer next time; the row is still there
+        except Exception:  # of the layer, which may answer next time; the row is kept
             logger.exception("The delayed message %s to %s could not be sent; it stays", number, channel)

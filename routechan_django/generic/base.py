@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any, ClassVar
 
 from routechan.exceptions import RoutingError
-from routechan.kinds import Kind, goes_on, kind_of
+from routechan.inspection import Kind, kind_of, kind_of_unfinished
 from routechan.message import Message
 from routechan.routing import RouteClass, route_class
 
@@ -22,11 +22,11 @@ Handler = Callable[..., Any]
 
 
 class ConsumerType(ABCMeta):
-    """The type of class-based consumers: to call such a class is to run its consumer.
+    """The metaclass of class-based consumers: calling such a class runs its consumer.
 
-    A constructor can neither await nor iterate. Where the handler is an ``async def`` or a generator, calling the
-    class therefore gives what is left to be done, as calling such a function does. (An ``ABCMeta``, so that abstract
-    base classes can be mixed in.)
+    A constructor can neither await nor iterate. Where the handler is an ``async def`` or a generator, calling the class
+    therefore returns a coroutine or a generator, as calling such a function does. It is an ``ABCMeta`` so that abstract
+    base classes can be mixed in.
     """
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -34,51 +34,70 @@ class ConsumerType(ABCMeta):
 
 
 def outcome(consumer: Any) -> Any:
-    """What calling a consumer's class gives: the instance; a coroutine of the instance; or a generator."""
-    work = getattr(consumer, "_work", None)
-    if work is None:
+    """The result of calling a consumer's class, from its instance.
+
+    Args:
+        consumer: The instance, whose constructor has called the handler.
+
+    Returns:
+        The instance; where the handler is an ``async def``, a coroutine that returns the instance; where it is a
+        generator, that generator.
+    """
+    unfinished = getattr(consumer, "_unfinished", None)
+    if unfinished is None:
         return consumer
-    return _finish(consumer, work) if inspect.iscoroutine(work) else work
+    return _finish(consumer, unfinished) if inspect.iscoroutine(unfinished) else unfinished
 
 
-async def _finish(consumer: Any, work: Coroutine[Any, Any, Any]) -> Any:
-    await work
+async def _finish(consumer: Any, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    await coroutine
     return consumer
 
 
 class BaseConsumer(metaclass=ConsumerType):
-    """A class that is a consumer: a method for each channel. Lifetime of an instance: message.
+    """A class that is a consumer, with a method for each channel. Lifetime of an instance: message.
 
-    Calling the class with a message and the named groups of its route runs the method for the message's channel,
-    which may be a ``def``, an ``async def`` or a generator, and gives the instance (GN-01); where the method is an
-    ``async def``, a coroutine that gives it, where it is a generator, that. A method that ``get_handler`` leaves
-    undecorated is run as a function of its kind is.
+    Calling the class runs the method for the message's channel, which may be a ``def``, an ``async def`` or a
+    generator, in the way a function of its kind is run. The call returns the instance (GN-01); where the method is an
+    ``async def`` a coroutine that returns the instance; where it is a generator, that generator.
+
+    Args:
+        message: The message.
+        **kwargs: The named groups of its route.
     """
 
-    #: Channel name to method name.
+    #: Channel name -> method name.
     method_mapping: ClassVar[dict[str, str]] = {}
 
-    #: Give messages ``message.channel_session``; ``message.user`` too.
+    #: Whether messages get ``message.channel_session``; whether they get ``message.user`` too.
     channel_session: bool = False
     channel_session_user: bool = False
 
-    _work: Any = None
+    _unfinished: Any = None
 
     def __init__(self, message: Message, **kwargs: Any) -> None:
         self.message = message
         self.kwargs = kwargs
-        work = self.dispatch(message, **kwargs)
-        if work is not None and goes_on(work):
-            self._work = work
+        result = self.dispatch(message, **kwargs)
+        if result is not None and kind_of_unfinished(result) is not None:
+            self._unfinished = result
 
     @classmethod
     def channel_names(cls) -> set[str]:
-        """The channels it takes messages from (GN-02)."""
+        """The channels whose messages it takes (GN-02)."""
         return set(cls.method_mapping)
 
     @classmethod
     def as_route(cls, attrs: dict[str, Any] | None = None, **filters: Any) -> RouteClass:
-        """A route to this class, or with ``attrs`` to a subclass of it with these attributes (GN-05)."""
+        """A route to this class, or to a subclass of it (GN-05).
+
+        Args:
+            attrs: Attributes of a subclass that is made for this route.
+            **filters: Regular expressions over the content, as for ``route``.
+
+        Raises:
+            RoutingError: ``attrs`` is no dict, or a filter is wrong.
+        """
         if not attrs:
             return route_class(cls, **filters)
         if not isinstance(attrs, dict):
@@ -90,12 +109,17 @@ class BaseConsumer(metaclass=ConsumerType):
 
     @classmethod
     def kind_on(cls, channel: str) -> Kind:
-        """How messages on ``channel`` are handled: by a plain function, an ``async def``, a generator."""
+        """The kind of the method for ``channel``: plain, async, or a generator of either."""
         name = cls.method_mapping.get(channel)
         return Kind.PLAIN if name is None else kind_of(getattr(cls, name))
 
     def get_handler(self, message: Message, **kwargs: Any) -> Handler:
-        """The method for ``message``, decorated; override it to apply decorators of your own (GN-03)."""
+        """The method for ``message``, decorated; override it to apply further decorators (GN-03).
+
+        Args:
+            message: The message.
+            **kwargs: The named groups of its route.
+        """
         handler = self._find_handler(message)
         if self.channel_session_user:
             return channel_session_user(handler)
@@ -104,33 +128,49 @@ class BaseConsumer(metaclass=ConsumerType):
         return handler
 
     def dispatch(self, message: Message, **kwargs: Any) -> Any:
-        """Call the handler, and return what it returns (GN-04)."""
+        """Call the handler (GN-04).
+
+        Args:
+            message: The message.
+            **kwargs: The named groups of its route.
+
+        Returns:
+            What the handler returns.
+        """
         return self.get_handler(message, **kwargs)(message, **kwargs)
 
     def _find_handler(self, message: Message) -> Handler:
-        handler: Handler = getattr(self, self.method_mapping[message.channel_name])
+        handler: Handler = getattr(self, self.method_mapping[channel_of(message)])
         return handler
 
 
-def as_kind(kind: Kind, function: Handler, first: Callable[[], Awaitable[None]] | None = None) -> Handler:
-    """A function of ``kind`` around ``function``, which returns what an ``async def`` or a generator gave it.
+def channel_of(message: Message) -> str:
+    """The name of the channel that ``message`` came on, also of a mock, to which tests of 1.x give a ``channel``."""
+    name = message.channel_name
+    return name if type(name) is str else message.channel.name
 
-    Decorators look at the kind of what they are given, and see through no plain function. Where ``kind`` is an async
-    one, ``first`` is awaited before.
+
+def as_kind(kind: Kind, function: Handler, before: Callable[[], Awaitable[None]] | None = None) -> Handler:
+    """A function of ``kind`` that does what ``function`` does; decorators then treat it as one of this kind.
+
+    Args:
+        kind: The kind of the result.
+        function: A plain function that returns what a function of ``kind`` returned to it.
+        before: Awaited first, where ``kind`` is an async one.
     """
     if kind is Kind.ASYNC:
 
         async def run(*args: Any, **kwargs: Any) -> Any:
-            if first is not None:
-                await first()
+            if before is not None:
+                await before()
             return await function(*args, **kwargs)
 
         return run
     if kind is Kind.ASYNC_STREAM:
 
         async def astream(*args: Any, **kwargs: Any) -> Any:
-            if first is not None:
-                await first()
+            if before is not None:
+                await before()
             async with aclosing(function(*args, **kwargs)) as items:
                 async for item in items:
                     yield item

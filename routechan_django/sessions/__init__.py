@@ -5,11 +5,13 @@ from django.contrib.sessions.backends.base import CreateError
 
 from routechan import ConsumeLater, Message
 
+from ..request import AsgiRequest
 from .browser import channel_and_http_session, http_session
 from .connection import channel_session, session_for_reply_channel
 from .ordering import enforce_ordering, requeue_messages, wait_channel_name
 
 __all__ = [
+    "AsgiRequest",
     "ConsumeLater",
     "CreateError",
     "Message",

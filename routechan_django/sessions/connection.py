@@ -1,26 +1,33 @@
-"""The session of a connection: kept on the server under a key derived from the reply channel."""
+"""The session of a connection, stored under a key that is derived from the reply channel."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.contrib.sessions.backends.base import CreateError, SessionBase
+from django.contrib.sessions.backends.base import SessionBase
 
-from routechan import ConsumeLater, Message
+from routechan import Channel, Message
 
-from .around import Call, F, decorate
-from .stores import ChannelSession, Kept, channel_store, derived_store
+from . import ending, logins
+from .decorators import Call, CallContext, F, decorate
+from .stores import ChannelSession, SessionSaver
 
 
 def session_for_reply_channel(reply_channel: str) -> SessionBase:
-    """The channel session of the connection with this reply channel name, read and not saved (SE-01 to SE-05).
+    """The channel session of a connection, read and not saved (SE-01 to SE-05).
 
-    The engine is ``CHANNEL_SESSION_ENGINE``, else ``SESSION_ENGINE``; ``ValueError`` for signed cookies.
+    The engine is ``CHANNEL_SESSION_ENGINE``, else ``SESSION_ENGINE``. What is saved before the connection ends is
+    removed with it; what is saved afterwards stays until it expires, so look at ``found`` before you save.
+
+    Args:
+        reply_channel: The name of the connection's reply channel.
+
+    Raises:
+        ValueError: The engine keeps sessions in signed cookies.
     """
-    session = derived_store(_session_key(reply_channel))
+    session = ChannelSession(reply_channel)
     session.keys()  # reads it
     return session
 
@@ -28,62 +35,88 @@ def session_for_reply_channel(reply_channel: str) -> SessionBase:
 def channel_session(func: F) -> F:
     """Give a consumer ``message.channel_session``, a dict that lasts as long as the connection (SE-06 to SE-12).
 
-    It is read once before the consumer and saved once after it, if it was changed, also where the consumer
-    raised; a connection's first event creates it. ``ValueError`` for a message without a reply channel.
+    It is read once before the consumer, and saved once after it if it was changed, also where the consumer raised.
+    Nothing is stored before that. It is removed when the consumer of ``websocket.disconnect`` has ended, decorated or
+    not.
+
+    Args:
+        func: A consumer of any kind.
+
+    Returns:
+        The decorated consumer. It raises ``ValueError`` for a message without a reply channel.
     """
-    return decorate("channel_session", func, with_channel_session)
+    return decorate_in_session("channel_session", func, with_channel_session)
+
+
+def decorate_in_session(name: str, func: F, context: CallContext, *, only_saves: bool = True) -> F:
+    """``decorate``, with the same arguments, by a ``context`` that opens the channel session.
+
+    Args:
+        name: The name of the decorator.
+        func: A consumer of any kind.
+        context: Makes the context of a call.
+        only_saves: Whether leaving the context does nothing but save sessions.
+    """
+    ending.watch_ends()
+    return decorate(name, func, context, only_saves=only_saves)
 
 
 @contextmanager
 def with_channel_session(call: Call, prepare: Callable[[SessionBase], None] | None = None) -> Iterator[bool]:
-    """What ``channel_session`` does. ``prepare`` may change the session before it is first written."""
+    """The context of ``channel_session``.
+
+    Args:
+        call: The call of the consumer.
+        prepare: Called with the session before the consumer, to change it.
+
+    Yields:
+        True: run the consumer.
+    """
     message = call.message
-    session: Any = getattr(message, "channel_session", None)
-    if getattr(session, "in_use", False):  # a decorator around this one saves it (SE-11)
+    session: Any = vars(message).get("channel_session")
+    if getattr(session, "in_use", False):  # a decorator further out saves it (SE-11)
         if prepare is not None:
             prepare(session)
         yield True
         return
-    opened = channel_store(_session_key(_reply_channel(message))) if session is None else None
-    if opened is not None:
-        session = opened
-    kept = Kept(session, call)
+    if session is None:
+        reply_channel = reply_channel_of(
+            message,
+            "so it belongs to no connection and has no channel session; send it with a 'reply_channel', or leave the "
+            "decorator away",
+        )
+        session = ChannelSession(reply_channel.name, ended=message.channel_name.startswith(ending.LAST_EVENTS))
+        session.keys()  # reads it
+        ending.watch_ends()
+        message.channel_session = session  # type: ignore[attr-defined]
+    saver = SessionSaver(session, call)
     if prepare is not None:
         prepare(session)
-    if opened is not None:
-        _create_unless_found(opened)
-        message.channel_session = opened  # type: ignore[attr-defined]
+    user = logins.user_in(session)
     session.in_use = True
     try:
         yield True
+    except BaseException as error:
+        if not isinstance(error, Exception):  # closed or cancelled, because the connection is over or this process ends
+            session.ended = True
+        raise
     finally:
         session.in_use = False
-        kept.save()
+        saver.save()
+        if logins.user_in(session) != user:
+            logins.changed(message, user, logins.user_in(session))
 
 
-def _create_unless_found(session: ChannelSession) -> None:
-    session.keys()  # reads it, unless that was done
-    if session.found:
-        return
-    try:
-        session.save(must_create=True)
-    except CreateError as error:
-        session.load()
-        if session.found:  # another worker was faster (SE-08)
-            raise ConsumeLater from error
-        session.save()  # it was there, and had expired
-    session.modified = False
+def reply_channel_of(message: Message, consequence: str) -> Channel:
+    """The reply channel of ``message``.
 
+    Args:
+        message: A message of a connection.
+        consequence: What this means and what to do, for the error: "so ...".
 
-def _reply_channel(message: Message) -> str:
+    Raises:
+        ValueError: It has none.
+    """
     if message.reply_channel is None:
-        raise ValueError(
-            f"a message on {message.channel_name!r} has no reply channel, so it belongs to no connection and has no "
-            "channel session; send it with a 'reply_channel', or leave the decorator away"
-        )
-    return message.reply_channel.name
-
-
-def _session_key(reply_channel: str) -> str:
-    # A name and no secret: SHA-1 because sessions of a running site lie under it (SE-01).
-    return "chn" + hashlib.sha1(reply_channel.encode(), usedforsecurity=False).hexdigest()[:29]
+        raise ValueError(f"a message on {message.channel_name!r} has no reply channel, {consequence}")
+    return message.reply_channel

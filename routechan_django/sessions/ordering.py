@@ -1,6 +1,6 @@
-"""The order of a connection's events, kept in its channel session.
+"""The order of a connection's events, counted in its channel session.
 
-Servers of this library hand over a connection's next event when the one before is settled, so consumers run in
+Servers of this library pass on a connection's next event after the outcome of the previous one, so consumers run in
 order without this. It is for messages that come another way: over a layer, to several workers at once.
 """
 
@@ -15,28 +15,37 @@ from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from routechan import Channel, ConsumeLater, Message
 from routechan.layers import SyncChannelLayer
 
-from .around import Call, F, decorate
-from .connection import session_for_reply_channel, with_channel_session
+from .connection import decorate_in_session, reply_channel_of, with_channel_session
+from .decorators import Call, F
+from .ending import PARKED
+from .stores import ChannelSession
 
-#: The key of the channel session with the order that is due (SE-18).
+#: The key in the channel session of the order that is due next (SE-18).
 NEXT_ORDER = "__channels_next_order"
 
-#: Seconds until a waiting message tries again a channel that was full.
+#: Seconds until a waiting message is sent again to a channel that was full.
 FULL_DELAY = 1.0
 
 
 def wait_channel_name(reply_channel: str) -> str:
-    """The channel where a connection's early messages wait; any process may read it (SE-13)."""
+    """The channel where early messages of the connection ``reply_channel`` wait; any process may read it (SE-13)."""
     return "__wait__." + reply_channel.replace("!", "?")
 
 
 def requeue_messages(message: Message) -> None:
-    """Send what waits for the message's connection back to the channels it came on (SE-14).
+    """Send the waiting messages of a connection back to the channels they came on (SE-14).
 
-    Where one of these is full, the layer keeps the message and tries again each second; a layer of another
-    make cannot, so there the message waits on and the layer's ``ChannelFull`` is raised.
+    Where such a channel is full, the layer keeps the message and tries again after a second. A layer of another
+    library cannot do that.
+
+    Args:
+        message: Any message of the connection.
+
+    Raises:
+        ValueError: The message has no reply channel.
+        ChannelFull: That of a layer of another library; the message goes on waiting.
     """
-    layer, waiting = _waiting(message)
+    layer, waiting = _wait_channel(message)
     while True:
         channel, content = layer.receive([waiting])
         if channel is None:
@@ -62,21 +71,31 @@ def enforce_ordering(func: None = None, slight: bool = False) -> Callable[[F], F
 def enforce_ordering(func: F | None = None, slight: bool = False) -> F | Callable[[F], F]:
     """Run a connection's messages in the order of their ``order``; early ones wait (SE-15 to SE-25).
 
-    Used bare or called. All consumers of the connection have to be decorated, for each message counts. It applies
-    ``channel_session``. A consumer that raises has had its turn, unless it raises ``ConsumeLater``. A stream has had
-    it when it starts. ``ValueError`` for a message without ``order``.
+    It is used bare or called, and applies ``channel_session``. Every consumer of the connection has to be decorated,
+    because each message counts. A consumer that raises has had its turn, unless it raises ``ConsumeLater``; a stream
+    has had it when it starts.
+
+    Args:
+        func: A consumer of any kind, or None where the decorator is called.
+        slight: Refused: slight ordering was removed in Channels 1.0.
+
+    Returns:
+        The decorated consumer, or a decorator. The consumer raises ``ValueError`` for a message without ``order``.
+
+    Raises:
+        ValueError: ``slight`` is true.
     """
     if slight:
         raise ValueError("slight ordering was removed in Channels 1.0; use enforce_ordering without slight=True")
 
     def decorator(func: F) -> F:
-        return decorate("enforce_ordering", func, _in_order, only_saves=False)
+        return decorate_in_session("enforce_ordering", func, _with_ordering, only_saves=False)
 
     return decorator if func is None else decorator(func)
 
 
 @contextmanager
-def _in_order(call: Call) -> Iterator[bool]:
+def _with_ordering(call: Call) -> Iterator[bool]:
     message = call.message
     if "order" not in message:
         raise ValueError(
@@ -88,23 +107,23 @@ def _in_order(call: Call) -> Iterator[bool]:
         session: SessionBase = message.channel_session  # type: ignore[attr-defined]
         due = session.get(NEXT_ORDER, 0)
         if order < due and message.channel_name == "websocket.disconnect":
-            # The last word of a server that died, sent by another, who cannot know the count.
+            # Another process sends this for a server that died, and cannot know the count.
             yield True
             return
         if order != due:
-            _wait(message)
-            if session.load().get(NEXT_ORDER, 0) == order:  # its turn came while it was put there
+            _park(message)
+            if session.load().get(NEXT_ORDER, 0) == order:  # it became due meanwhile
                 requeue_messages(message)
             yield False
             return
         if call.streams:
-            _advance(session_for_reply_channel(_reply_channel(message).name), message, order)
+            _advance(ChannelSession(_reply_channel(message).name), message, order)
         had_its_turn = not call.streams
         try:
             yield True
         except ConsumeLater:
-            # On its last try it will not come back, and nobody else must wait for it.
-            had_its_turn = had_its_turn and getattr(message, "__doomed__", False)
+            # On its last try the message does not come back, so the next one must not wait for it.
+            had_its_turn = had_its_turn and "__doomed__" in vars(message)
             raise
         finally:
             if had_its_turn:
@@ -118,16 +137,18 @@ def _advance(session: SessionBase, message: Message, order: int) -> None:
     except UpdateError:
         if session.session_key is not None and session.exists(session.session_key):
             raise
-        # Ended meanwhile, by a logout say: what it held is gone for good, but the count has to go on.
-        count = session_for_reply_channel(_reply_channel(message).name)
+        # The session was deleted meanwhile, say by a logout. Its data is gone, but the count has to go on.
+        # If the connection is over too, no event comes that lets it last longer than an hour.
+        count = ChannelSession(_reply_channel(message).name, ended=True)
         count[NEXT_ORDER] = order + 1
         count.save(must_create=True)
     session.modified = False
     requeue_messages(message)
 
 
-def _wait(message: Message) -> None:
-    layer, waiting = _waiting(message)
+def _park(message: Message) -> None:
+    layer, waiting = _wait_channel(message)
+    vars(message)[PARKED] = True
     message.content["original_channel"] = message.channel_name
     try:
         layer.send(waiting, message.content)
@@ -139,13 +160,19 @@ def _wait(message: Message) -> None:
         ) from error
 
 
-def _waiting(message: Message) -> tuple[Any, str]:
-    """The layer's 1.x face, and the channel where messages of the same connection wait."""
+def _wait_channel(message: Message) -> tuple[Any, str]:
+    """The layer's 1.x face, and the name of the channel where messages of the connection wait."""
     reply_channel = _reply_channel(message)
     return reply_channel.channel_layer, wait_channel_name(reply_channel.name)
 
 
 def _reply_channel(message: Message) -> Channel:
-    if message.reply_channel is None:
-        raise ValueError(f"a message on {message.channel_name!r} has no reply channel, so no others wait for it")
-    return message.reply_channel
+    return reply_channel_of(message, "so no others wait for it")
+
+
+def refuse_slight_ordering(cls: type) -> None:
+    """Refuse a class-based consumer ``cls`` that sets ``slight_ordering``; ``ValueError`` says what to write."""
+    if getattr(cls, "slight_ordering", False):
+        raise ValueError(
+            f"{cls.__name__} sets slight_ordering, which does not exist any more; set strict_ordering = True"
+        )

@@ -1,4 +1,4 @@
-"""Session stores that belong to a connection, and saving a session after a consumer."""
+"""Session stores of connections and browsers, and saving a session after a consumer."""
 
 from __future__ import annotations
 
@@ -7,99 +7,209 @@ import functools
 from importlib import import_module
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.sessions.backends import signed_cookies
-from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends import file, signed_cookies
+from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from django.utils.crypto import salted_hmac
 
-from .around import Call
+from .decorators import Call
+
+#: Seconds after its last save for which the session of an open connection is kept: longer than a socket stays open.
+OPEN_AGE = 365 * 24 * 3600
+
+#: The same of one that is saved when its connection may be over, where no disconnect might follow that removes it.
+ENDED_AGE = 3600
+
+#: Sets keys and contents of channel sessions apart from everything else that is made with ``SECRET_KEY``.
+_SALT = "routechan_django.sessions.channel"
+
+#: What the engine is given: the data of a channel session, and the key of the browser's session its login came from.
+_DATA, _BROWSER = "routechan_session", "routechan_browser"
 
 
-class DerivedSession(SessionBase):
-    """A store whose key is derived from a name, in any session engine. Lifetime: message.
+class ChannelSession(SessionBase):
+    """The session of a connection, kept in any session engine, where no browser can reach it.
 
-    Engines forget a key they find nothing under; here it stays, and ``found`` says whether there was
-    anything (SE-04).
+    Whoever knows the name of a reply channel can't tell the key, which takes ``SECRET_KEY`` to make. Whoever has the
+    key gets nothing for it in a session cookie: the data lies one level deeper than in a browser's session, so that
+    there is no login in what ``SessionMiddleware`` loads; and as far as the engine allows, it is signed with another
+    salt and cached under another prefix, so that nothing is loaded at all.
+
+    It is stored when it is first saved, and removed when the connection ends. Its key stays the same all the time,
+    because no client ever knows it: through a login, and through ``flush()``. Lifetime: message.
+
+    Args:
+        reply_channel: The name of the connection's reply channel.
+        ended: Whether the connection may be over before this is saved.
+
+    Raises:
+        ValueError: The engine keeps sessions in signed cookies.
     """
 
-    found = False
-
-    def __init__(self, session_key: str) -> None:
-        super().__init__(session_key)
-        self._derived_key = session_key
+    def __init__(self, reply_channel: str, *, ended: bool = False) -> None:
+        super().__init__()
+        self._engine = _engine()
+        self._keys = _keys(reply_channel)
+        self._session_key = self._keys[0]
+        #: Whether it is stored.
+        self.found = False
+        self.ended = ended
+        #: The key of the browser's session that the login came from; None where it came from elsewhere.
+        self.browser_key: str | None = None
 
     def load(self) -> dict[str, Any]:
-        data = super().load()
-        self.found = self.session_key == self._derived_key
-        self._session_key = self._derived_key
-        return data
+        """The stored data; empty where there is none."""
+        for key in self._keys:
+            stored = self._engine(key).load()
+            if _DATA in stored:
+                self.found = True
+                self._session_key = key
+                self.browser_key = stored.get(_BROWSER)
+                data: dict[str, Any] = stored[_DATA]
+                return data
+        self.found = False
+        return {}
 
+    def save(self, must_create: bool = False) -> None:
+        """Store the data.
 
-class ChannelSession(DerivedSession):
-    """The session of a connection, which does not leave its key: under any other no later event would find it.
+        Args:
+            must_create: Refuse to change a session that is stored.
 
-    So a login in a consumer keeps the key (PL-10), and what is stored after a logout is stored under it.
-    """
+        Raises:
+            CreateError: With ``must_create``, a session is stored already.
+            UpdateError: The session was stored when it was loaded, and is not any more.
+        """
+        data = self._get_session(no_load=must_create)  # type: ignore[attr-defined]
+        if self.found and self._session_key != self._keys[0]:  # under the key of a former secret
+            self.delete()
+            self._session_key = self._keys[0]
+        if must_create or self.found:
+            self._write(data, must_create=must_create)
+        else:
+            try:
+                self._write(data, must_create=True)
+            except CreateError:  # another event of the connection has stored it meanwhile, or it has expired
+                browser_key = self.browser_key
+                data = self._session_cache = {**self.load(), **data}
+                self.browser_key = browser_key or self.browser_key
+                self._write(data, must_create=False)
+        self.found = True
+
+    def _write(self, data: dict[str, Any], *, must_create: bool) -> None:
+        store = self._engine(self._session_key)
+        store.clear()  # else it would be loaded
+        store[_DATA] = data
+        if self.browser_key is not None:
+            store[_BROWSER] = self.browser_key
+        store.set_expiry(self.get_expiry_date())
+        try:
+            store.save(must_create=must_create)
+        except UpdateError as error:
+            raise UpdateError(
+                "this channel session was removed while its consumer ran: its connection is over, or it was flushed "
+                "elsewhere; what was changed in it is lost"
+            ) from error
+
+    def get_session_cookie_age(self) -> int:
+        """Seconds after a save until the session expires, unless ``set_expiry`` says otherwise."""
+        return ENDED_AGE if self.ended else OPEN_AGE
+
+    def exists(self, session_key: str) -> bool:
+        """Whether a session is stored under ``session_key``."""
+        return bool(self._engine(session_key).exists(session_key))
 
     def create(self) -> None:
-        self._session_key = self._derived_key
+        """Store the session as an empty one.
+
+        Raises:
+            CreateError: It is stored already.
+        """
+        self.clear()
         self.save(must_create=True)
-        self.modified = True
+
+    def delete(self, session_key: str | None = None) -> None:
+        """Remove what is stored under ``session_key``, by default this session."""
+        for key in (session_key,) if session_key is not None else self._keys:
+            self._engine(key).delete(key)
+        self.found = False
+
+    def is_empty(self) -> bool:
+        """Whether nothing is stored, and there is nothing to store."""
+        return not self.found and not getattr(self, "_session_cache", None)
+
+    def flush(self) -> None:
+        """Remove the session; what is put into it afterwards is stored under the same key."""
+        self.clear()
+        self.delete()
+        self.browser_key = None
+
+    async def aflush(self) -> None:
+        """As ``flush``."""
+        await sync_to_async(self.flush)()
 
     def cycle_key(self) -> None:
-        """The key is known to no client, so there is none to replace."""
-
-    async def acreate(self) -> None:
-        self._session_key = self._derived_key
-        await self.asave(must_create=True)
-        self.modified = True
+        """Keep the key: no client knows it, so it needs no replacement (PL-10)."""
 
     async def acycle_key(self) -> None:
         """As ``cycle_key``."""
 
 
-def derived_store(key: str) -> DerivedSession:
-    """A store under ``key``, in the engine for channel sessions; nothing is read yet."""
-    store: DerivedSession = _class_of(DerivedSession, _engine())(key)
-    return store
-
-
-def channel_store(key: str) -> ChannelSession:
-    """As ``derived_store``, for use as the session of a connection."""
-    store: ChannelSession = _class_of(ChannelSession, _engine())(key)
-    return store
-
-
 def browser_store(key: str | None) -> SessionBase:
-    """The store of the browser's session ``key``; nothing is read yet."""
+    """The store of the browser's session ``key``, in ``SESSION_ENGINE``; nothing is read yet."""
     store: SessionBase = import_module(settings.SESSION_ENGINE).SessionStore(session_key=key)
     return store
 
 
+def _keys(reply_channel: str) -> list[str]:
+    """The key of a connection's session, as long as the table has room for; then those of former secrets.
+
+    Sockets stay open in a relaying server while workers are started anew with another ``SECRET_KEY``.
+    """
+    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    # Every engine takes lower-case letters and digits. 148 bits of the HMAC are left.
+    return [
+        "chn" + salted_hmac(_SALT, reply_channel, secret=secret, algorithm="sha256").hexdigest()[:37]
+        for secret in secrets
+    ]
+
+
 def _engine() -> type[SessionBase]:
-    engine = import_module(getattr(settings, "CHANNEL_SESSION_ENGINE", settings.SESSION_ENGINE))
-    if engine is signed_cookies:
+    engine: type[SessionBase] = import_module(
+        getattr(settings, "CHANNEL_SESSION_ENGINE", settings.SESSION_ENGINE)
+    ).SessionStore
+    if issubclass(engine, signed_cookies.SessionStore):
         raise ValueError(
             "a channel session cannot be kept in signed cookies, for a socket sends no cookies back: set "
             "CHANNEL_SESSION_ENGINE, or SESSION_ENGINE, to another engine, as 'django.contrib.sessions.backends.db'"
         )
-    store: type[SessionBase] = engine.SessionStore
-    return store
+    return _set_apart(engine)
 
 
 @functools.cache
-def _class_of(kind: type[Any], engine: type[SessionBase]) -> Any:
-    return type(engine.__name__, (kind, engine), {"__doc__": kind.__doc__, "__module__": engine.__module__})
+def _set_apart(engine: type[SessionBase]) -> type[SessionBase]:
+    """The ``engine``, with what it stores out of reach of its own ``SessionStore`` where that can be had."""
+    apart: dict[str, Any] = {"__module__": engine.__module__, "cache_key_prefix": _SALT}
+    # ``clearsessions`` has to read the expiry in a file, and takes one that it can't read for a browser's.
+    if not issubclass(engine, file.SessionStore):
+        apart["key_salt"] = _SALT
+    return type(engine.__name__, (engine,), apart)
 
 
-#: Where a session of a stream keeps a copy of what is stored.
+#: The attribute in which the session of a stream keeps a copy of the stored data, and the browser's key in it.
 _STORED = "_routechan_stored"
 
 
-class Kept:
-    """A session to be saved after a consumer, if that has changed it. Lifetime: message.
+class SessionSaver:
+    """Saves a session after a consumer, if the consumer has changed it. Lifetime: message.
 
-    Async consumers are given it read. A stream ends long after it has read its session, and later
-    events have saved theirs meanwhile: of what it holds, only what it has changed itself is saved.
+    The session is read at once for an async consumer. A stream ends long after it has read its session, and later
+    events have saved theirs meanwhile, so only the keys that the stream itself has changed are saved.
+
+    Args:
+        session: The session.
+        call: The call of the consumer.
     """
 
     def __init__(self, session: SessionBase, call: Call) -> None:
@@ -108,12 +218,15 @@ class Kept:
         if call.is_async or call.streams:
             session.keys()  # reads it
         if call.streams and _STORED not in vars(session):
-            vars(session)[_STORED] = copy.deepcopy(dict(session.items()))
+            vars(session)[_STORED] = copy.deepcopy(dict(session.items())), _browser_key(session)
 
     def save(self) -> None:
-        """Save once: a decorator around this one finds nothing left to save."""
+        """Save the session if it was changed.
+
+        A decorator further out finds nothing left to save.
+        """
         session = self._session
-        if not session.modified or session.is_empty():  # empty without a key: after a logout (SE-10)
+        if not session.modified or session.is_empty():  # empty and not stored: after a logout (SE-10)
             return
         if self._streams and session.session_key is not None and not self._merge():
             return
@@ -121,15 +234,25 @@ class Kept:
         session.modified = False
 
     def _merge(self) -> bool:
-        """Take over what others have saved; False if there is nothing any more, after a logout for example."""
-        session = self._session
-        mine, before = dict(session.items()), vars(session)[_STORED]
+        """Merge the stream's changes into the stored session.
+
+        False: it does not exist any more, say after a logout.
+        """
+        session: Any = self._session
+        before, browser_before = vars(session)[_STORED]
+        mine, browser_mine, was_stored = dict(session.items()), _browser_key(session), getattr(session, "found", True)
         merged = session.load()
-        if session.session_key is None or not getattr(session, "found", True):
+        if session.session_key is None or (was_stored and not getattr(session, "found", True)):
             return False
         for name in before.keys() - mine.keys():
             merged.pop(name, None)
         merged.update({name: mine[name] for name in mine if name not in before or before[name] != mine[name]})
         session.clear()
         session.update(merged)
+        if browser_mine != browser_before:
+            session.browser_key = browser_mine
         return True
+
+
+def _browser_key(session: SessionBase) -> str | None:
+    return getattr(session, "browser_key", None)

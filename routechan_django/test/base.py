@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.db import close_old_connections
 
 from routechan import Group, Message, include
-from routechan.layers import InMemoryChannelLayer
 from routechan.routing import Router
 
+from ..alias.old_layers import ChannelLayer as InMemoryChannelLayer
 from ..layer import ChannelLayerWrapper
 from .cases import ChannelTestCase, ChannelTestCaseMixin, TransactionChannelTestCase
 from .client import Client

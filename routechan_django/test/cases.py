@@ -1,4 +1,4 @@
-"""Test cases in which every test has channel layers of its own."""
+"""Test cases with fresh channel layers for each test."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .layers import fresh_layers
 
 
 class ChannelTestCaseMixin:
-    """For any test case of Django: each test begins with empty in-memory layers (TC-01, TC-02).
+    """A mix-in for any test case of Django: each test begins with empty in-memory layers (TC-01, TC-02).
 
-    ``test_channel_aliases`` names them. They are there before ``setUp``, overridden or not, and until all cleanups
-    have run; their routing is that of the settings, without the default consumers.
+    ``test_channel_aliases`` are the aliases of these layers. They exist from before ``setUp``, overridden or not, until
+    all cleanups have run. Their routing is that of the settings, without the default consumers. Lifetime: test.
     """
 
     test_channel_aliases: Iterable[str] = (DEFAULT_CHANNEL_LAYER,)
 
     def _callSetUp(self) -> None:
-        # What unittest calls for ``setUp``: Django's ``_pre_setup`` is a method of the test in some versions and of
-        # the class in others, where it also runs once before any test (PL-07).
+        # unittest calls this for ``setUp``. Django's ``_pre_setup`` would not do: some versions of Django have it as
+        # a method of the class, which also runs once before all tests (PL-07).
         with ExitStack() as stack:
             stack.enter_context(fresh_layers(self.test_channel_aliases))
             self.addCleanup(stack.pop_all().close)  # type: ignore[attr-defined]
@@ -34,7 +34,13 @@ class ChannelTestCaseMixin:
     def get_next_message(
         self, channel: str, alias: str = DEFAULT_CHANNEL_LAYER, require: bool = False
     ) -> Message | None:
-        """The next message on ``channel``, taken off it, or None; with ``require`` the test fails instead (TC-05)."""
+        """The next message on a channel, which is removed from it; None if there is none (TC-05).
+
+        Args:
+            channel: The name of the channel.
+            alias: The alias of the layer.
+            require: Whether the test fails if there is no message.
+        """
         layer: Any = channel_layers[alias]
         name, content = layer.receive_many([channel])
         if name is not None:
@@ -45,8 +51,8 @@ class ChannelTestCaseMixin:
 
 
 class ChannelTestCase(ChannelTestCaseMixin, TestCase):
-    """``django.test.TestCase`` with channel layers of its own for each test."""
+    """``django.test.TestCase`` with fresh channel layers for each test."""
 
 
 class TransactionChannelTestCase(ChannelTestCaseMixin, TransactionTestCase):
-    """``django.test.TransactionTestCase`` with channel layers of its own for each test."""
+    """``django.test.TransactionTestCase`` with fresh channel layers for each test."""

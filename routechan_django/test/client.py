@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 
 from routechan import testing
+from routechan.consumers.dispatch import Invocation
 from routechan.layers import DEFAULT_CHANNEL_LAYER
+from routechan.layers.base import Delivery
 from routechan.routing import Router
-from routechan.testing.trial import Trial
+from routechan.testing.recording import RecordingDispatcher
 
-from ..connections import left_open
+from ..binding.commit import send_committed_in_test
 from ..signals import hooks
 
 
 class Client(testing.Client):
-    """``Client(alias="default")``. Lifetime: test.
+    """A client of one connection, whose messages are taken by the consumers of the layer's routing. Lifetime: test.
 
-    Consumers are those of the layer's routing, with the signals around them; database connections stay open. Async
-    consumers reach the database in the test's own thread, and so inside its transaction.
+    The signals are sent around consumers, and database connections stay open. Async consumers use the database in the
+    test's own thread, so they are inside its transaction.
+
+    Args:
+        alias: The alias of the layer.
     """
 
     def __init__(self, alias: str = DEFAULT_CHANNEL_LAYER) -> None:
@@ -28,35 +36,57 @@ class Client(testing.Client):
 
     @property
     def router(self) -> Router:
+        """The router of the layer."""
         router: Router = self.channel_layer.router
         return router
 
-    def _trial(self, steps: int | None) -> Trial:
-        sent = hooks(type(self))
-        return Trial(
+    def _receive(self, channel: str) -> Delivery | None:
+        send_committed_in_test()
+        return super()._receive(channel)
+
+    def join_group(self, group_name: str) -> None:
+        """Add this client's reply channel to the group ``group_name``; what was told before is not for it."""
+        send_committed_in_test()
+        super().join_group(group_name)
+
+    def _recording(self, steps: int | None) -> RecordingDispatcher:
+        return _Recording(
             self.router,
             run_async=_run_in_this_thread,
             run_sync=self._run_sync,
             steps=steps,
-            started=_keeping_connections(sent["started"]),
-            finished=_keeping_connections(sent["finished"]),
-            failed=sent["failed"],
+            **hooks(type(self), keep_connections=True),
         )
 
     async def _run_sync(self, function: Any, *args: Any) -> Any:
         return await sync_to_async(function)(*args)
 
 
-def _keeping_connections(send: Callable[[], object]) -> Callable[[], object]:
-    def keep() -> None:
-        with left_open():
-            send()
+class _Recording(RecordingDispatcher):
+    """Runs one message; a view that its consumer calls leaves the test's connections open. Lifetime: message."""
 
-    return keep
+    def perform(self, invocation: Invocation) -> None:
+        with _requests_keep_connections():
+            super().perform(invocation)
+
+    async def aperform(self, invocation: Invocation) -> None:
+        with _requests_keep_connections():
+            await super().aperform(invocation)
+
+
+@contextmanager
+def _requests_keep_connections() -> Iterator[None]:
+    """Keep Django's own receiver from closing them when a ``ViewConsumer`` runs a request, as Django's client does."""
+    connected = [signal for signal in (request_started, request_finished) if signal.disconnect(close_old_connections)]
+    try:
+        yield
+    finally:
+        for signal in connected:
+            signal.connect(close_old_connections)
 
 
 def _run_in_this_thread(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine; what it gives to ``sync_to_async`` comes back to the thread of the test."""
+    """Run a coroutine; the functions that it passes to ``sync_to_async`` run in the thread of the test."""
 
     async def run() -> None:
         await coroutine

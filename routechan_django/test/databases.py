@@ -1,4 +1,4 @@
-"""The databases of a test, as seen from the threads of a live server."""
+"""The databases of a test, shared with the threads of a live server."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..signals import consumer_finished, consumer_started
 
 
 class SharedDatabases:
-    """Lets the threads of a live server use the databases of the test. Lifetime: the server's.
+    """Lets the threads of a live server use the databases of the test. Lifetime: that of the server.
 
-    A database in memory is one connection, which all threads are given, as Django's live server does. For others each
-    thread opens its own, closed after each consumer and request: one left open would keep the database from being
-    removed.
+    A database in memory is one connection, which all threads share, as in Django's live server. For any other database
+    each thread opens its own connection, which is closed after each consumer and request: an open one would prevent
+    the database from being removed.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class SharedDatabases:
         self._test: int | None = None
 
     def share(self) -> None:
-        """To be called in the thread of the test."""
+        """Begin to share; called in the thread of the test."""
         self._test = threading.get_ident()
         for connection in connections.all():
             if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
@@ -36,7 +36,7 @@ class SharedDatabases:
             finished.connect(self.leave_here)
 
     def end(self) -> None:
-        """Take back what ``share`` did, in the thread of the test."""
+        """Undo ``share``; called in the thread of the test."""
         for started in (consumer_started, request_started):
             started.disconnect(self.use_here)
         for finished in (consumer_finished, request_finished):
@@ -46,13 +46,25 @@ class SharedDatabases:
         self._shared = {}
 
     def use_here(self, **kwargs: Any) -> None:
-        """Have this thread use the shared connections."""
+        """Use the shared connections in this thread.
+
+        A receiver of signals.
+
+        Args:
+            **kwargs: What the signal carries; unused.
+        """
         if threading.get_ident() != self._test:
             for alias, connection in self._shared.items():
                 connections[alias] = connection
 
     def leave_here(self, **kwargs: Any) -> None:
-        """End that, and close this thread's own connections."""
+        """Undo ``use_here``, and close this thread's own connections.
+
+        A receiver of signals.
+
+        Args:
+            **kwargs: What the signal carries; unused.
+        """
         if threading.get_ident() != self._test:
             for connection in connections.all(initialized_only=True):
                 if connection.alias in self._shared:

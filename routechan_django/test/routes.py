@@ -15,11 +15,14 @@ Target = TypeVar("Target", bound="Callable[..., Any]")
 
 
 class apply_routes:
-    """``with apply_routes(routes, aliases=["default"]):``, also a decorator for functions and test classes (TC-31).
+    """A context manager, and a decorator of functions and test classes, that replaces the routing (TC-31).
 
-    ``routes`` is one route, a list of routes (a list within becomes an ``include``), or what ``ROUTING`` may be. The
-    layers under ``aliases`` have their own routing back afterwards. On a class the routes apply from before its
-    ``setUp`` until before its ``tearDown``.
+    Afterwards the layers have their own routing back. On a class the routes apply from before its ``setUp`` until
+    before its ``tearDown``. Lifetime: test.
+
+    Args:
+        routes: A route, a list of routes (a list within becomes an ``include``), or what ``ROUTING`` may be.
+        aliases: The aliases of the layers, or one alias.
     """
 
     def __init__(self, routes: Any, aliases: str | Iterable[str] = (DEFAULT_CHANNEL_LAYER,)) -> None:
@@ -33,6 +36,7 @@ class apply_routes:
         self._replaced.append([(layer, layer.routing, layer.router) for layer in layers])
         for layer, router in zip(layers, routers, strict=True):
             layer.routing, layer.router = self.routes, router
+            layer.routes_applied += 1
 
     def __exit__(
         self,
@@ -42,6 +46,7 @@ class apply_routes:
     ) -> None:
         for layer, routing, router in reversed(self._replaced.pop()):
             layer.routing, layer.router = routing, router
+            layer.routes_applied -= 1
 
     def __call__(self, target: Target) -> Target:
         if inspect.isclass(target):
@@ -54,18 +59,18 @@ class apply_routes:
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
-            async def awithin(*args: Any, **kwargs: Any) -> Any:
+            async def awrapper(*args: Any, **kwargs: Any) -> Any:
                 with self:
                     return await function(*args, **kwargs)
 
-            return awithin
+            return awrapper
 
         @functools.wraps(function)
-        def within(*args: Any, **kwargs: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             with self:
                 return function(*args, **kwargs)
 
-        return within
+        return wrapper
 
     def _patch(self, case: Any) -> None:
         if not hasattr(case, "setUp") or not hasattr(case, "tearDown"):
@@ -80,7 +85,7 @@ class apply_routes:
             self.__enter__()
             try:
                 set_up(test)
-            except BaseException:  # unittest does not call tearDown after this
+            except BaseException:  # unittest calls no tearDown after a failed setUp
                 self.__exit__()
                 raise
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from demo_site.session_user import asession_user
-
 from routechan import Group
+from routechan_django.auth import http_session_user
 
 from . import frames, presence
 
 
+@http_session_user
 async def ws_connect(message, room):
-    user = await asession_user(message)
+    user = message.user
     name = user.get_username() or None
     greeting = frames.greeting(room, name, await presence.aonline(room))
     await Group("chat_" + room).aadd(message.reply_channel)
-    # Who is greeted misses nothing from then on. At once, since sends otherwise wait for the end of the consumer,
-    # and what others say meanwhile would come before the greeting.
+    # The socket is in the group already, so it misses nothing from now on. Sent immediately: other sends wait until
+    # the consumer has ended, and what others say meanwhile would arrive before the greeting.
     await message.reply_channel.asend({"accept": True, **greeting}, immediately=True)
     if name and await presence.ajoin(room, user, message.reply_channel.name):
         Group("chat_" + room).send(frames.joined(name, await presence.aonline(room)))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from demo_site.session_user import session_user
-
 from routechan import Group
+from routechan_django.auth import http_session_user
 
 from . import frames, presence
 
 
+@http_session_user
 def ws_connect(message, room):
-    user = session_user(message)
+    user = message.user
     name = user.get_username() or None
     greeting = frames.greeting(room, name, presence.online(room))
     Group("chat_" + room).add(message.reply_channel)
-    # Who is greeted misses nothing from then on. At once, since sends otherwise wait for the end of the consumer,
-    # and what others say meanwhile would come before the greeting.
+    # The socket is in the group already, so it misses nothing from now on. Sent immediately: other sends wait until
+    # the consumer has ended, and what others say meanwhile would arrive before the greeting.
     message.reply_channel.send({"accept": True, **greeting}, immediately=True)
     if name and presence.join(room, user, message.reply_channel.name):
         Group("chat_" + room).send(frames.joined(name, presence.online(room)))

@@ -1,4 +1,4 @@
-"""What the page that asks for a room accepts."""
+"""The form that asks for a room."""
 
 from __future__ import annotations
 

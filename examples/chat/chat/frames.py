@@ -1,4 +1,4 @@
-"""What travels in a frame, as pure functions: read what a browser sent, write what it gets."""
+"""The frames of the chat, as pure functions: read those of a browser, write those for it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def read(text: str | None) -> dict:
 
 
 def answers(frame: dict, username: str | None) -> list[dict]:
-    """What a frame makes everybody in the room receive. Raises ``BadFrame``.
+    """The frames that everybody in the room receives because of ``frame``. Raises ``BadFrame``.
 
-    ``username`` is that of a logged-in user; guests choose one with each frame.
+    ``username`` is the name of a logged-in user; guests give one with each frame.
     """
     if "messages" not in frame:
         return [_chat(frame, username)]

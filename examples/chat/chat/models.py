@@ -1,4 +1,4 @@
-"""Who is where: one row for each open socket of a logged-in user."""
+"""Presence: one row for each open socket of a logged-in user."""
 
 from __future__ import annotations
 

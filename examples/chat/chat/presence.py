@@ -10,15 +10,15 @@ from .models import Presence
 
 
 def join(room: str, user, reply_channel: str) -> bool:
-    """Note that ``user`` is in ``room``; True if this is the first of the user's windows there."""
+    """Store that ``user`` is in ``room``. True: this is the user's first window there."""
     mine = Presence.objects.create(room=room, user=user, reply_channel=reply_channel)
-    _forget_the_dead(room)
-    # The oldest row announces, so that of two windows opened at the same time exactly one does.
+    _delete_stale_rows(room)
+    # The oldest row counts, so that of two windows opened at the same time exactly one is the first.
     return Presence.objects.filter(room=room, user=user).earliest("pk") == mine
 
 
 def leave(room: str, reply_channel: str) -> str | None:
-    """Forget a socket; the name of the user who has thereby left ``room``, or None."""
+    """Delete the row of a socket. The name of the user if this was the last window in ``room``, else None."""
     mine = Presence.objects.filter(reply_channel=reply_channel).select_related("user").first()
     if mine is None:
         return None
@@ -29,7 +29,7 @@ def leave(room: str, reply_channel: str) -> str | None:
 
 def online(room: str) -> list[str]:
     """The names of the logged-in users in ``room``."""
-    _forget_the_dead(room)
+    _delete_stale_rows(room)
     rows = Presence.objects.filter(room=room).select_related("user")
     return sorted({row.user.get_username() for row in rows})
 
@@ -40,11 +40,11 @@ def username(reply_channel: str) -> str | None:
     return row.user.get_username() if row else None
 
 
-def _forget_the_dead(room: str) -> None:
-    """Drop the rows of sockets that went without a disconnect, with the power or a killed server.
+def _delete_stale_rows(room: str) -> None:
+    """Delete the rows of sockets that ended without a disconnect event, say because the server was killed.
 
-    A socket is in the group for as long as it has a row, so a row without a member is stale. The rows are read
-    first: read the other way round, a socket that joins in between would look dead.
+    A socket is in the group as long as it has a row, so a row without a member is stale. The rows are read before the
+    members: the other way round a socket that joins in between would look stale.
     """
     rows = list(Presence.objects.filter(room=room))
     members = set(Group("chat_" + room).channels())

@@ -14,7 +14,7 @@ SUGGESTED_ROOMS = ("lobby", "django", "help")
 
 
 def index(request):
-    """Without JavaScript too: a room that was asked for in the form is a redirect away."""
+    """Ask for a room. Without JavaScript the form leads to a redirect to the room."""
     form = RoomForm(request.GET) if "room" in request.GET else RoomForm()
     if form.is_bound and form.is_valid():
         name = form.cleaned_data["name"]

@@ -1,4 +1,4 @@
-"""Two users to log in as, made by ``migrate``; never outside of DEBUG, since everybody knows their password."""
+"""Two users to log in as, made by ``migrate`` with DEBUG only, because everybody knows their password."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PASSWORD = "demo-password"
 
 
 def make_demo_users(apps, **kwargs) -> None:
-    """``apps`` are the models as migrated so far: without the users' table there is nothing to do yet."""
+    """Make the users, once the table of users exists; ``apps`` has the models as migrated so far."""
     if not settings.DEBUG or "user" not in apps.all_models["auth"]:
         return
     users = get_user_model().objects

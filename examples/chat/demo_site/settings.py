@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # The other examples are Django apps next door: examples/status, examples/groupchat, examples/ticker.
@@ -13,7 +15,10 @@ sys.path.append(str(BASE_DIR.parent))
 
 # For a demo on your own machine. DEMO_DEBUG=0 turns off error pages, static files and the demo users.
 DEBUG = os.environ.get("DEMO_DEBUG", "1") == "1"
-SECRET_KEY = os.environ.get("DEMO_SECRET_KEY", "not a secret: for the demo only")
+PUBLISHED_KEY = "not a secret: for the demo only"
+SECRET_KEY = os.environ.get("DEMO_SECRET_KEY", PUBLISHED_KEY)
+if SECRET_KEY == PUBLISHED_KEY and not DEBUG:
+    raise ImproperlyConfigured("With DEMO_DEBUG=0 set DEMO_SECRET_KEY: whoever knows the key can log in as anybody")
 
 # To open the demo from a phone, name this machine's address here: DEMO_ALLOWED_HOSTS=192.168.1.20
 ALLOWED_HOSTS = [host for host in os.environ.get("DEMO_ALLOWED_HOSTS", "").split(",") if host]

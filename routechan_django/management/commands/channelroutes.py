@@ -1,4 +1,4 @@
-"""``manage.py channelroutes [PATH]``: the routing as a table, or what happens on one path."""
+"""``manage.py channelroutes [PATH]``: the routing as a table, or the consumers of one path."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from routechan.describe import name_that_thing
 from routechan.exceptions import UnknownChannelLayer
+from routechan.inspection import name_that_thing
 from routechan.layers import DEFAULT_CHANNEL_LAYER
 from routechan.message import Message
 from routechan.routing import Include, Route, RouteLike, Router
@@ -17,7 +17,7 @@ from ...asgi import get_channel_layer
 
 EVENTS = ("websocket.connect", "websocket.receive", "websocket.disconnect", "http.request")
 
-#: What happens to an event no route takes, on a socket that is not refused.
+#: What happens to an event that matches no route, on a socket that is not refused.
 WITHOUT_ROUTE = {
     "websocket.connect": "(no route: accepted)",
     "websocket.receive": "(no route: ignored)",
@@ -27,28 +27,32 @@ WITHOUT_ROUTE = {
 
 
 class Command(BaseCommand):
+    """The command. Lifetime: process."""
+
     help = "Lists the routes of a channel layer; with a path, the consumer each event of it reaches."
 
     def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
         parser.add_argument("path", nargs="?", help="a path such as /chat/django/")
         parser.add_argument("--layer", default=DEFAULT_CHANNEL_LAYER, help="alias of the layer (default: default)")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Print the table; ``CommandError`` for an unknown layer or a path without its slash."""
         try:
             router = get_channel_layer(options["layer"]).router
         except UnknownChannelLayer as error:
             raise CommandError(str(error)) from error
         path = options["path"]
         if path is None:
-            self._table(["channel", "filters", "consumer"], list(_rows(router.root.routing, "")))
+            self._print_table(["channel", "filters", "consumer"], list(_route_rows(router.root.routing, "")))
             return
         if not path.startswith("/"):
             raise CommandError(f"a path begins with a slash: write /{path}")
-        self._table(["event", "consumer", "arguments"], [_reached(router, event, path) for event in EVENTS])
+        self._print_table(["event", "consumer", "arguments"], [_consumer_row(router, event, path) for event in EVENTS])
         if not router.serves(EVENTS[:3], {"path": path}):
             self.stdout.write("\nNo event of a socket on this path reaches a consumer: the socket is refused.")
 
-    def _table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def _print_table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         if not rows:
             self.stdout.write("The routing is empty.")
             return
@@ -57,11 +61,11 @@ class Command(BaseCommand):
             self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _rows(routes: Sequence[RouteLike], prefix: str) -> Iterator[list[str]]:
+def _route_rows(routes: Sequence[RouteLike], prefix: str) -> Iterator[list[str]]:
     for entry in routes:
         if isinstance(entry, Include):
             prefixes = " ".join(f"{key}={pattern.pattern}" for key, pattern in entry.prefixes.items())
-            yield from _rows(entry.routing, f"{prefix}{prefixes} > " if prefixes else prefix)
+            yield from _route_rows(entry.routing, f"{prefix}{prefixes} > " if prefixes else prefix)
         elif isinstance(entry, Route):
             filters = " ".join(f"{key}={pattern.pattern}" for key, pattern in entry.filters.items())
             for channel in entry.channels:
@@ -71,7 +75,7 @@ def _rows(routes: Sequence[RouteLike], prefix: str) -> Iterator[list[str]]:
                 yield [channel, f"{prefix}({name_that_thing(entry)})", "decided by the entry"]
 
 
-def _reached(router: Router, event: str, path: str) -> list[str]:
+def _consumer_row(router: Router, event: str, path: str) -> list[str]:
     matched = router.root.match(Message({"path": path}, event, None))
     if matched is None:
         return [event, WITHOUT_ROUTE[event], "-"]

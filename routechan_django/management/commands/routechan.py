@@ -1,4 +1,4 @@
-"""``manage.py routechan top``: what servers and workers are doing, in the terminal."""
+"""``manage.py routechan top``: a live table of what servers and workers are doing."""
 
 from __future__ import annotations
 
@@ -8,37 +8,32 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from routechan.exceptions import ChannelLayerUnavailable, MissingExtra, UnknownChannelLayer
+from routechan.exceptions import ChannelLayerUnavailable, MissingExtra
 from routechan.layers import DEFAULT_CHANNEL_LAYER
-from routechan.observe import top
+from routechan.monitor import top
 
-from ...asgi import channel_layers
+from ..layers import named_layer, refuse_local
 
 
 class Command(BaseCommand):
+    """The command. Lifetime: process."""
+
     help = "Shows what the servers and workers of this project are doing."
 
     def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
         super().add_arguments(parser)
         parser.add_argument("view", choices=["top"], help="top: a live table of processes, channels and consumers.")
         parser.add_argument("--layer", default=DEFAULT_CHANNEL_LAYER, help="Alias of the layer (default: default).")
         parser.add_argument(
-            "--interval", type=_interval, default=2.0, metavar="SECONDS", help="Between two looks (default: 2)."
+            "--interval", type=_interval, default=2.0, metavar="SECONDS", help="Time between two updates (default: 2)."
         )
         parser.add_argument("--once", action="store_true", help="Print one page and end.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        alias = options["layer"]
-        try:
-            face = channel_layers[alias]
-        except UnknownChannelLayer as error:
-            known = ", ".join(channel_layers.configs) or "none"
-            raise CommandError(f"CHANNEL_LAYERS has no alias {alias!r} for --layer; it has {known}") from error
-        if not face.layer.crosses_processes:
-            raise CommandError(
-                f"The channel layer {face} lives in one process, so no other can be asked through it; use "
-                "routechan.layers.RedisChannelLayer, or look at the metrics page of the server"
-            )
+        """Show the table until CONTROL-C; ``CommandError`` where the layer reaches no other process."""
+        face = named_layer(options["layer"])
+        refuse_local(face, "no other can be asked through it", "look at the metrics page of the server")
         try:
             with suppress(KeyboardInterrupt):
                 top.run(

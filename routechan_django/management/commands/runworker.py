@@ -1,12 +1,14 @@
-"""``manage.py runworker``: consumers of a layer's channels, in processes of their own."""
+"""``manage.py runworker``: a process, or several, that run the consumers of a layer's channels."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import sys
 import threading
-from contextlib import nullcontext
+from collections.abc import Collection
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from django.apps import apps
@@ -14,18 +16,18 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import autoreload
 
-from routechan.exceptions import UnknownChannelLayer
+from routechan.consumers.dispatch import Dispatcher
+from routechan.interfaces import HTTP_CHANNELS, SOCKET_CHANNELS
 from routechan.layers import DEFAULT_CHANNEL_LAYER
 from routechan.message import Message
-from routechan.observe.prometheus import exposition
-from routechan.worker.filters import filter_channels
-from routechan.worker.health import Health, listener, parse_address
-from routechan.worker.link import ParentLink
+from routechan.monitor.prometheus import exposition
+from routechan.worker.classic import filter_channels
+from routechan.worker.health import STUCK_TIME, Health, listener, parse_address
 from routechan.worker.process import DRAIN_TIME, WorkerProcess
-from routechan.worker.processes import Processes
 from routechan.worker.shutdown import GRACE, run
-from routechan.worker.watched import watched_dispatcher
+from routechan.worker.supervisor import ParentLink, Supervisor
 
+from ... import conf
 from ...asgi import channel_layers
 from ...handler import ViewConsumer
 from ...layer import ChannelLayerWrapper
@@ -33,23 +35,31 @@ from ...log import setup_logger
 from ...signals import hooks, worker_process_ready, worker_ready
 from ...staticfiles import StaticFilesConsumer
 from ...worker import Worker, WorkerGroup
+from ..layers import named_layer, refuse_local
 
-__all__ = ["Command", "Worker", "WorkerGroup"]
+__all__ = ["Command", "Worker", "WorkerGroup", "channel_layers"]
+
+#: What the names were before anybody patched them.
+WORKERS = (Worker, WorkerGroup)
 
 NO_PROCESSES = "--processes does not work on Windows; start runworker as often as there are to be processes"
 
 
 class Command(BaseCommand):
-    """May be subclassed: ``get_layer``, ``get_worker``, ``inner_run`` and ``consumer_called`` are small for that."""
+    """The command; a subclass may override ``get_layer``, ``get_worker``, ``inner_run`` and ``consumer_called``.
+
+    Lifetime: process.
+    """
 
     help = "Runs the consumers of messages that are sent to the channels of the routing, until it is stopped."
 
     leave_locale_alone = True
 
-    #: With ``--reload``: the worker that runs beside the reloader, and whether it has ended.
+    #: With ``--reload``: the worker that runs beside the reloader.
     worker: WorkerProcess | None = None
 
     def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
         super().add_arguments(parser)
         parser.add_argument("--layer", default=DEFAULT_CHANNEL_LAYER, help="Alias of the layer (default: default).")
         parser.add_argument(
@@ -93,14 +103,24 @@ class Command(BaseCommand):
             "--health",
             metavar="[HOST:]PORT",
             help="Answer /healthz, /livez and /metrics there; the second of several processes on the next port, and so "
-            "on.",
+            "on. Without a host it is 127.0.0.1; *:PORT is every interface.",
+        )
+        parser.add_argument(
+            "--stuck",
+            type=float,
+            default=STUCK_TIME,
+            metavar="SECONDS",
+            help="/livez is 503 once all threads have been held by the same consumers for that long; 0: never "
+            f"(default: {STUCK_TIME:g}).",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Check the options, then run one worker, or supervise several, until stopped."""
         self.verbosity = options.get("verbosity", 1)
         self.logger = setup_logger("routechan", self.verbosity)
         self.parent = ParentLink.take()
         self.health = self.check_options(**options)
+        self.stuck = options["stuck"] or None
         if options["reload"]:
             self.reload(**options)
         elif options["processes"] > 1 and self.parent is None:
@@ -110,7 +130,14 @@ class Command(BaseCommand):
             self.inner_run(**options)
 
     def check_options(self, **options: Any) -> tuple[str, int] | None:
-        """Where ``--health`` is to be answered; ``CommandError`` for options that make no sense."""
+        """The host and port of ``--health``, or None without it.
+
+        Args:
+            **options: The command's options.
+
+        Raises:
+            CommandError: An option is out of range, or two exclude each other.
+        """
         for name in ("threads", "processes"):
             if options[name] < 1:
                 raise CommandError(f"--{name} is a number from 1 on, not {options[name]}")
@@ -135,14 +162,23 @@ class Command(BaseCommand):
     # One process
 
     def inner_run(self, *args: Any, **options: Any) -> None:
-        """Run one worker."""
+        """Run one worker until it is stopped.
+
+        Args:
+            *args: Unused, as in 1.x.
+            **options: The command's options.
+        """
         if options["reload"]:
             autoreload.raise_last_exception()
         channel_layer = self.prepare_layer(**options)
+        if (Worker, WorkerGroup) != WORKERS:
+            self.run_own(channel_layer, **options)
+            return
         worker = self.get_worker(channel_layer, **options)
         threads = options["threads"]
         self.logger.info("Using %s for each worker process", "one thread" if threads == 1 else f"{threads} threads")
         self.logger.info("Running worker against channel layer %s", channel_layer)
+        self.tell_of_inline_servers(channel_layer.alias, worker.channels)
         health = self.get_health(worker)
         worker_process_ready.send(sender=worker)
         worker_ready.send(sender=worker)
@@ -151,43 +187,96 @@ class Command(BaseCommand):
         else:
             run(worker, health=health, parent=self.parent)
 
+    def tell_of_inline_servers(self, alias: str, channels: Collection[str]) -> None:
+        """Log what is left for a worker where ``CONSUMERS`` is ``"inline"``.
+
+        Args:
+            alias: The layer.
+            channels: That the worker takes messages of.
+        """
+        if conf.runs_in_workers(alias):
+            return
+        own = [name for name in channels if name not in SOCKET_CHANNELS + HTTP_CHANNELS]
+        self.logger.log(
+            logging.INFO if own else logging.WARNING,
+            'CHANNEL_LAYERS[%r] has no "CONSUMERS": "workers": servers of this project run the consumers of sockets '
+            "themselves, and %s. (A server of python -m routechan serve runs none.)",
+            alias,
+            f"leave {', '.join(own)} to this worker" if own else "leave nothing for this worker to do",
+        )
+
+    def run_own(self, channel_layer: ChannelLayerWrapper, **options: Any) -> None:
+        """Run the class that a project or a test put in the place of ``Worker`` in this module, as 1.x did (CM-22).
+
+        Args:
+            channel_layer: The layer to receive messages from.
+            **options: The command's options.
+        """
+        given = {
+            "channel_layer": channel_layer,
+            "callback": self.consumer_called if self.verbosity > 1 else None,
+            "only_channels": options["only_channels"],
+            "exclude_channels": options["exclude_channels"],
+        }
+        threads = options["threads"]
+        worker = Worker(**given) if threads == 1 else WorkerGroup(n_threads=threads, **given)
+        worker_process_ready.send(sender=worker)
+        worker.ready()
+        with suppress(KeyboardInterrupt):
+            worker.run()
+
     def prepare_layer(self, **options: Any) -> ChannelLayerWrapper:
-        """The layer with ``http.request`` in its routing (CM-21)."""
+        """The layer of ``--layer``, with a default consumer for ``http.request`` in its routing (CM-21).
+
+        Args:
+            **options: The command's options.
+        """
         channel_layer = self.get_layer(options["layer"])
         static = settings.DEBUG and apps.is_installed("django.contrib.staticfiles")
         channel_layer.router.check_default(http_consumer=StaticFilesConsumer() if static else ViewConsumer())
         return channel_layer
 
     def get_worker(self, channel_layer: ChannelLayerWrapper, **options: Any) -> WorkerProcess:
-        """The worker; what it sends signals as is ``routechan_django.worker.Worker`` (SG-01)."""
-        watch = self.consumer_called if self.verbosity > 1 else None
+        """The worker; the sender of its signals is ``routechan_django.worker.Worker`` (SG-01).
+
+        Args:
+            channel_layer: The layer to receive messages from.
+            **options: The command's options.
+        """
+        callback = self.consumer_called if self.verbosity > 1 else None
         return WorkerProcess(
-            watched_dispatcher(channel_layer.router, watch, **hooks(Worker, environ={})),
+            Dispatcher(channel_layer.router, callback=callback, **hooks(Worker, environ={})),
             channel_layer,
             self.get_channels(channel_layer, **options),
             threads=options["threads"],
+            stream_threads=conf.stream_thread_limit(),
+            socket_streams=conf.socket_stream_limit(),
             drain=options["drain"],
             ready=None if self.parent is None else self.parent.ready,
         )
 
     def get_layer(self, alias: str) -> ChannelLayerWrapper:
-        """The layer to work on; ``CommandError`` where no other process could send anything to it."""
-        try:
-            layer = channel_layers[alias]
-        except UnknownChannelLayer as error:
-            known = ", ".join(channel_layers.configs) or "none"
-            raise CommandError(f"CHANNEL_LAYERS has no alias {alias!r} for --layer; it has {known}") from error
+        """The layer ``alias``.
+
+        Raises:
+            CommandError: There is none, it has no routing, or no other process can send to it.
+        """
+        layer = named_layer(alias)
         if not isinstance(layer, ChannelLayerWrapper):
             raise CommandError(f"The channel layer {alias!r} was set by hand and has no routing; workers need one.")
-        if layer.local_only():
-            raise CommandError(
-                f"The channel layer {layer} lives in one process, so a worker would get no messages; use "
-                "routechan.layers.RedisChannelLayer, or leave the consumers to the server process"
-            )
+        refuse_local(layer, "a worker would get no messages", "leave the consumers to the server process")
         return layer
 
     def get_channels(self, channel_layer: ChannelLayerWrapper, **options: Any) -> list[str]:
-        """The channels of the routing that the options keep; ``CommandError`` where they keep none."""
+        """The channels to consume: those of the routing, as ``--only-channels`` and ``--exclude-channels`` filter them.
+
+        Args:
+            channel_layer: The layer with the routing.
+            **options: The command's options.
+
+        Raises:
+            CommandError: The filters leave none.
+        """
         channels = sorted(channel_layer.router.channels)
         kept = filter_channels(channels, options["only_channels"], options["exclude_channels"])
         if channels and not kept:
@@ -198,44 +287,71 @@ class Command(BaseCommand):
         return list(kept)
 
     def consumer_called(self, channel: str, message: Message) -> None:
-        """Called for each message with ``--verbosity`` above 1, before its consumer is."""
+        """Log a message before its consumer runs; called with ``--verbosity`` above 1.
+
+        Args:
+            channel: The channel it came on.
+            message: The message.
+        """
         self.logger.debug("%s", channel)
 
     def get_health(self, worker: WorkerProcess) -> Health | None:
-        """What answers ``--health``, on a port that is taken already."""
+        """The server of ``--health`` for ``worker``, which listens already; None without the option.
+
+        Raises:
+            CommandError: Its port cannot be used.
+        """
         if self.health is None:
             return None
         host, port = self.health
-        health = Health(worker, host, port + (self.parent.number - 1 if self.parent else 0), metrics=exposition)
+        port += self.parent.number - 1 if self.parent else 0
+        health = Health(worker, host, port, metrics=exposition, stuck_time=self.stuck)
         try:
             health.listen()
         except OSError as error:
-            raise CommandError(_not_to_be_had(health.port, error)) from error
+            raise CommandError(_port_error(health.port, error)) from error
         return health
 
     # Several processes
 
     def run_processes(self, **options: Any) -> None:
-        """Have this very command run several times, and exit with their status if that is none of success."""
+        """Start this command several times, keep the processes running, and exit with their status if one failed.
+
+        Args:
+            **options: The command's options; ``processes`` is their number.
+        """
         if self.health is not None:
             self.check_ports(*self.health, options["processes"])
         command = [str(argument) for argument in autoreload.get_child_arguments()]
-        status = Processes(command, options["processes"], drain=options["drain"]).run()
+        status = Supervisor(command, options["processes"], drain=options["drain"]).run()
         if status:
             sys.exit(status)
 
     def check_ports(self, host: str, first: int, count: int) -> None:
-        """Say now what the processes would say again and again."""
+        """Report a port that cannot be used once, before each process reports it at every restart.
+
+        Args:
+            host: Where the processes listen.
+            first: The port of the first one; each further one has the next port.
+            count: The number of processes.
+
+        Raises:
+            CommandError: One of the ports cannot be used.
+        """
         for port in range(first, first + count):
             try:
                 listener(host, port).close()
             except OSError as error:
-                raise CommandError(_not_to_be_had(port, error)) from error
+                raise CommandError(_port_error(port, error)) from error
 
     # In development
 
     def reload(self, **options: Any) -> None:
-        """Run the worker beside Django's reloader, and have it drain before the reloader ends the process."""
+        """Run the worker under Django's reloader, and let it drain before the reloader ends the process.
+
+        Args:
+            **options: The command's options.
+        """
         self.ended = threading.Event()
         try:
             autoreload.run_with_reloader(self.inner_run, **options)
@@ -245,6 +361,7 @@ class Command(BaseCommand):
                 self.ended.wait(self.worker.drain + GRACE)
 
     def run_beside_reloader(self, worker: WorkerProcess, health: Health | None) -> None:
+        """Run ``worker`` and ``health`` in the thread that the reloader starts."""
         self.worker = worker
         try:
             with health or nullcontext():
@@ -253,6 +370,6 @@ class Command(BaseCommand):
             self.ended.set()
 
 
-def _not_to_be_had(port: int, error: OSError) -> str:
+def _port_error(port: int, error: OSError) -> str:
     reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror or error}"
     return f"--health: port {port} {reason}; choose another one"

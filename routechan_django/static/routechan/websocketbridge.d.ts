@@ -12,6 +12,10 @@ export interface ReconnectOptions {
   connectionTimeout?: number;
   /** After so many failures in a row, and one more: an error with code `EHOSTDOWN`, and no further attempt. Infinity */
   maxRetries?: number;
+  /** How many messages the bridge keeps while no socket is open; 0 keeps none. 100 */
+  maxKeptMessages?: number;
+  /** How many bytes of UTF-8 these have at most. 1048576 */
+  maxKeptBytes?: number;
   /** Tell on the console what happens. false */
   debug?: boolean;
 }
@@ -57,7 +61,7 @@ export interface ReconnectingSocket {
   readonly extensions: string;
   readonly bufferedAmount: number;
   binaryType: BinaryType;
-  /** Goes to the socket there is now; nothing is kept for the next one. */
+  /** Goes to the socket there is now; nothing is kept for the next one, unlike what the bridge sends. */
   send(data: string | ArrayBuffer | ArrayBufferView | Blob): void;
   /** Close this socket, and come back unless `keepClosed`. The code is 1000, the reason "". */
   close(code?: number, reason?: string, options?: CloseOptions): void;
@@ -81,9 +85,12 @@ export declare class WebSocketBridge {
   listen(callback?: (message: any, stream: null) => unknown): void;
   /** `callback` takes what comes on `stream`, in place of the one before. */
   demultiplex(stream: string, callback: (payload: any, stream: string) => unknown): void;
-  /** Send any value as JSON. */
+  /**
+   * Send any value as JSON. While no socket is open it is kept for the next one. Throws an `Error` with the code
+   * `ENOBUFS` where no more is kept, with `ENOTCONN` where no socket will come.
+   */
   send(message: unknown): void;
-  /** What sends on `stream`. */
+  /** What sends on `stream`, as `send` does. */
   stream(stream: string): { send(payload: unknown): void };
 }
 

@@ -22,10 +22,13 @@ const DEFAULTS = {
   reconnectionDelayGrowFactor: 1.3,
   connectionTimeout: 4000,
   maxRetries: Infinity,
+  maxKeptMessages: 100, // of the bridge, while no socket is open
+  maxKeptBytes: 1048576,
   debug: false,
 };
 
 const EVENTS = ["open", "message", "close", "error"];
+const OPEN = 1;
 
 /* What `bridge.socket` is: the face of a WebSocket over one real socket after the other.
  *
@@ -46,6 +49,8 @@ class ReconnectingSocket {
     this._pause = null;
     this._live = false;
     this._ended = false;
+    this._kept = []; // what the bridge sends while no socket is open, as text
+    this._keptBytes = 0;
     this._open();
   }
 
@@ -57,8 +62,36 @@ class ReconnectingSocket {
   get binaryType() { return this._binaryType; }
   set binaryType(type) { this._binaryType = this._socket.binaryType = type; }
 
-  /* Goes to the socket there is now. Nothing is kept for the next one (JS-14). */
+  /* Goes to the socket there is now. Nothing is kept for the next one (JS-14), unlike what the bridge sends. */
   send(data) { this._socket.send(data); }
+
+  /* Send `text`, or keep it until a socket is open. */
+  _sendOrKeep(text) {
+    if (this.readyState === OPEN && this._live) {
+      this._socket.send(text);
+      return;
+    }
+    if (this._ended) {
+      throw problem("ENOTCONN", "this message is not sent: the connection is closed for good; call connect() first");
+    }
+    const { maxKeptMessages, maxKeptBytes } = this._settings;
+    const bytes = new TextEncoder().encode(text).length;
+    if (this._kept.length >= maxKeptMessages || this._keptBytes + bytes > maxKeptBytes) {
+      throw problem("ENOBUFS", `this message of ${bytes} bytes is not sent: there is no connection, and ` +
+        `${this._kept.length} messages of ${this._keptBytes} bytes wait for one already, of at most ` +
+        `${maxKeptMessages} (maxKeptMessages) and ${maxKeptBytes} bytes (maxKeptBytes)`);
+    }
+    this._kept.push(text);
+    this._keptBytes += bytes;
+  }
+
+  /* What was kept, which is not kept any more. */
+  _takeKept() {
+    const kept = this._kept;
+    this._kept = [];
+    this._keptBytes = 0;
+    return kept;
+  }
 
   /* Close this socket, and come back unless `keepClosed` (JS-13). */
   close(code = 1000, reason = "", { keepClosed = false, fastClose = true, delay = 0 } = {}) {
@@ -66,6 +99,7 @@ class ReconnectingSocket {
     if (delay) this._delay = delay;
     if (keepClosed) {
       this._ended = true;
+      this._takeKept();
       clearTimeout(this._pause);
     }
     if (this._live && fastClose) this._closed({ type: "close", code, reason, wasClean: true });
@@ -112,6 +146,7 @@ class ReconnectingSocket {
     clearTimeout(this._timeout);
     this._failures = 0;
     this._delay = this._firstDelay();
+    for (const text of this._takeKept()) this._socket.send(text); // before what the listeners send
     this._emit("open", event);
   }
 
@@ -123,7 +158,9 @@ class ReconnectingSocket {
     if (this._ended) return;
     this._failures += 1;
     if (this._failures > this._settings.maxRetries) {
-      this._fail("EHOSTDOWN", `gave up after ${this._failures} failed attempts`);
+      this._ended = true;
+      const lost = this._takeKept().length;
+      this._fail("EHOSTDOWN", `gave up after ${this._failures} failed attempts${lost ? `; ${lost} messages were not sent` : ""}`);
       return;
     }
     // Grows from one failure to the next. It begins anew with each connection, and differs between browsers, which
@@ -141,7 +178,7 @@ class ReconnectingSocket {
 
   _fail(code, text) {
     this._log(code, text);
-    this._emit("error", Object.assign(new Error(text), { code }));
+    this._emit("error", problem(code, text));
   }
 
   _emit(type, event) {
@@ -165,6 +202,10 @@ class ReconnectingSocket {
   _log(...words) {
     if (this._settings.debug) console.log("WebSocketBridge:", ...words);
   }
+}
+
+function problem(code, text) {
+  return Object.assign(new Error(text), { code });
 }
 
 function settingsOf(options) {
@@ -211,8 +252,10 @@ class WebSocketBridge {
     this.streams[stream] = callback;
   }
 
+  /* Send `message` as JSON; while no socket is open it is kept for the next one, within bounds. */
   send(message) {
-    this.socket.send(JSON.stringify(message));
+    if (this.socket === null) throw new TypeError("there is no socket to send on yet: call connect() before send()");
+    this.socket._sendOrKeep(JSON.stringify(message));
   }
 
   /* What sends on `stream`. */

@@ -1,4 +1,4 @@
-"""The modules of 1.x whose home is the core, with the names that they had besides."""
+"""``channels.message`` and ``channels.routing``: modules of the core with the further names of 1.x."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import routechan.routing
 
 from ..signals import consumer_finished, consumer_started
 from .facade import Facade
+from .late import Refused
 from .pending import PendingMessageStore, pending_message_store
 
 
 def message() -> ModuleType:
+    """The module ``channels.message``."""
     return Facade(
         "channels.message",
         routechan.message,
@@ -28,4 +30,6 @@ def message() -> ModuleType:
 
 
 def routing() -> ModuleType:
+    """The module ``channels.routing``; from now on an entry with a mistake refuses when it is used, as in 1.x."""
+    routechan.routing.refuse = Refused
     return Facade("channels.routing", routechan.routing, {"ImproperlyConfigured": ImproperlyConfigured})
