@@ -1,4 +1,4 @@
-"""An ASGI server in a few lines: what it sends to the application, and what comes back."""
+"""The server side of ASGI in a few lines: sends events to an application and collects what it answers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
-#: Seconds after which something that should have happened has not.
-PATIENCE = 5.0
+#: Seconds that a test waits for something that should happen at once.
+PATIENCE = 20.0
 
 
 class Connection:
@@ -31,7 +31,7 @@ class Connection:
     ) -> None:
         if not self.task.done():
             self.push({"type": f"{self.scope['type']}.disconnect", "code": 1001})
-        await asyncio.wait_for(self.task, PATIENCE)
+        await self.over()
 
     def push(self, event: dict[str, Any]) -> None:
         self.to_application.put_nowait(event)
@@ -39,6 +39,14 @@ class Connection:
     async def event(self) -> dict[str, Any]:
         """The next event the application sends."""
         return await asyncio.wait_for(self.from_application.get(), PATIENCE)
+
+    def events(self) -> list[dict[str, Any]]:
+        """What the application has sent since a test last looked."""
+        return [self.from_application.get_nowait() for _ in range(self.from_application.qsize())]
+
+    async def over(self) -> None:
+        """Wait until the application has finished this connection."""
+        await asyncio.wait_for(self.task, PATIENCE)
 
     async def nothing(self, seconds: float = 0.05) -> bool:
         """Whether the application sends nothing for a while."""
@@ -81,9 +89,9 @@ class WebSocket(Connection):
         return text
 
 
-async def get(application: Any, path: str, method: str = "GET", body: bytes = b"") -> tuple[int, bytes]:
-    """Status and body of one HTTP request."""
-    scope = {
+def http_scope(path: str, method: str = "GET") -> dict[str, Any]:
+    """The scope of a request without a query string."""
+    return {
         "type": "http",
         "http_version": "1.1",
         "method": method,
@@ -91,7 +99,11 @@ async def get(application: Any, path: str, method: str = "GET", body: bytes = b"
         "headers": [(b"host", b"testserver")],
         "query_string": b"",
     }
-    async with Connection(application, scope) as connection:
+
+
+async def get(application: Any, path: str, method: str = "GET", body: bytes = b"") -> tuple[int, bytes]:
+    """Status and body of one HTTP request."""
+    async with Connection(application, http_scope(path, method)) as connection:
         connection.push({"type": "http.request", "body": body})
         start = await connection.event()
         content = b""

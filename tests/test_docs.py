@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
+import io
 import os
 import re
 import textwrap
@@ -14,25 +16,25 @@ from typing import Any
 import django
 import pytest
 import redis
+from docutils.core import publish_doctree
+from docutils.nodes import row, table
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.django.settings")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.unit.django.settings")
 django.setup()
 
 from routechan.asgi import ServerOptions  # noqa: E402
-from routechan.layers import (  # noqa: E402
-    DEFAULT_CHANNEL_LAYER,
-    InMemoryChannelLayer,
-    RedisChannelLayer,
-    channel_layers,
-)
-from routechan.layers.redis import engine, hosts, keys, operations, pipe  # noqa: E402
+from routechan.asgi.options import LIMITS  # noqa: E402
+from routechan.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, RedisChannelLayer, channel_layers  # noqa: E402
+from routechan.layers.base import LONGEST_DELAY  # noqa: E402
+from routechan.layers.redis import driver, engine, hosts, schema  # noqa: E402
+from routechan.layers.redis.commands import script  # noqa: E402
 from routechan.layers.redis.layer import OPTIONS  # noqa: E402
 from routechan.layers.statistics import COUNTED  # noqa: E402
-from routechan_django import checks, conf  # noqa: E402
+from routechan_django import conf  # noqa: E402
 from routechan_django.asgi import make_layer  # noqa: E402
 
-from .django.alias import inventory  # noqa: E402
 from .redis_servers import SingleServer, shared, until  # noqa: E402
+from .unit.django.alias import inventory  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
@@ -105,9 +107,123 @@ def test_links(document: Path) -> None:
 
 
 def sections(document: Path) -> set[str]:
-    """The headings of a document, as links name them."""
-    headings = re.findall(r"^(.+)\n([=~-])\2+$", document.read_text(), re.MULTILINE)
-    return {re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") for title, _ in headings}
+    """The headings and the inline targets of a document, as links name them."""
+    text = document.read_text()
+    headings = [title for title, _ in re.findall(r"^(.+)\n([=~-])\2+$", text, re.MULTILINE)]
+    targets = re.findall(r"_`([^`]+)`", text)
+    return {re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") for title in headings + targets}
+
+
+@pytest.mark.parametrize("document", [*READMES, ROOT / "CHANGELOG.rst"], ids=lambda path: str(path.relative_to(ROOT)))
+def test_markup(document: Path) -> None:
+    """Every document is valid reStructuredText."""
+    said = io.StringIO()
+    settings = {"report_level": 2, "halt_level": 5, "warning_stream": said, "syntax_highlight": "none"}
+    publish_doctree(document.read_text(), source_path=str(document), settings_overrides=settings)
+    assert said.getvalue() == ""
+
+
+def test_the_index_has_every_page() -> None:
+    """docs/index.rst, and the index of a folder, link to each page beside them or below."""
+    for index in (ROOT / "docs").rglob("index.rst"):
+        linked = set(re.findall(r"<([^<>`\s#]+)[^<>`\s]*>`_", index.read_text()))
+        for page in sorted(index.parent.rglob("*.rst")):
+            nearest = page.parent / "index.rst"
+            if page != index and (page == nearest or nearest == index or not nearest.exists()):
+                assert page.relative_to(index.parent).as_posix() in linked, f"{page} in {index}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths(document: Path) -> None:
+    """A file of this repository that a document names in its text exists."""
+    paths = re.findall(r"``((?:routechan|routechan_django|tests|docs|scripts)/[\w./-]+)``", document.read_text())
+    places = [ROOT, ROOT / "routechan_django" / "static"]
+    assert [path for path in paths if not any((place / path).exists() for place in places)] == []
+
+
+SECURITY = ROOT / "SECURITY.md"
+
+#: The pages that say of each promise which test holds it.
+PROMISES = [ROOT / "docs" / name for name in ("threat-model.rst", "reliability.rst")]
+
+
+@pytest.mark.parametrize("document", [SECURITY, *DOCUMENTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_named_tests(document: Path) -> None:
+    """A test that a document names exists."""
+    text = document.read_text()
+    named = re.findall(r"``(tests/[\w/]+\.py)::(test_\w+)``", text)
+    assert len(named) == text.count("::test_"), "each is written ``tests/file.py::test_name``, on one line"
+    assert [f"{file}::{name}" for file, name in named if name not in functions(ROOT / file)] == []
+    assert document not in PROMISES or len(named) > 50, "the pattern above finds them"
+
+
+def functions(file: Path) -> set[str]:
+    """The functions in a file of code, those of classes too."""
+    nodes = ast.walk(ast.parse(file.read_text())) if file.exists() else ()
+    return {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+
+
+def tables(document: Path) -> list[list[list[str]]]:
+    """The tables of a document: rows of cells, the headings first."""
+    found = publish_doctree(document.read_text(), settings_overrides={"report_level": 5}).findall(table)
+    return [[[cell.astext() for cell in each] for each in one.findall(row)] for one in found]
+
+
+@pytest.mark.parametrize("document", PROMISES, ids=lambda path: path.name)
+def test_every_promise_has_a_test(document: Path) -> None:
+    """Each row of a table with a column for tests names one."""
+    promises = [cells for heading, *rest in tables(document) if heading[-1] == "Test" for cells in rest]
+    assert [cells[0] for cells in promises if "::test_" not in cells[-1]] == []
+    assert len(promises) > 20
+
+
+def test_security_links() -> None:
+    """SECURITY.md, which is no reStructuredText because hosts of repositories look for this name, links to files."""
+    targets = re.findall(r"\]\(([^)]+)\)", SECURITY.read_text())
+    assert len(targets) > 2
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_limits_that_are_off() -> None:
+    """docs/threat-model.rst names the limits that a site has to set itself."""
+    [names] = re.findall(r"Off until you set them: (.*?)\.", PROMISES[0].read_text(), re.DOTALL)
+    off = {name.upper() for name in LIMITS if getattr(ServerOptions(), name) is None}
+    assert set(re.findall(r"``(\w+)``", names)) == {"USER_SOCKETS", *off}
+
+
+def test_figures() -> None:
+    """The times and sizes in docs/reliability.rst are those of the code; what was measured is what other pages say."""
+    options = inspect.signature(RedisChannelLayer).parameters
+    by_heading = {heading[-1]: rest for heading, *rest in tables(PROMISES[1])}
+    for _, value, place in by_heading["where"]:
+        module, _, name = place.rpartition(".")
+        if place.startswith("option "):
+            actual = options[place.removeprefix("option ")].default
+        else:
+            actual = getattr(importlib.import_module(module), name)
+        assert float(value.replace(",", "")) == actual, place
+    hour = [cell for cells in by_heading["one minute,\nkill -9"] for cell in cells[1:3]]
+    assert [cell for cell in hour if cell not in (ROOT / "docs" / "workers.rst").read_text()] == []
+    assert "1,503,465" in hour
+
+
+def test_the_glossary_is_in_order() -> None:
+    """docs/glossary.rst is alphabetical, and says of each word which module it lives in."""
+    entries = re.findall(r"^_`(.+)`\n((?: {4}.*\n)+)", (ROOT / "docs" / "glossary.rst").read_text(), re.MULTILINE)
+    words = [word for word, _ in entries]
+    assert words == sorted(words)
+    assert [word for word, text in entries if not re.search(r"``routechan(_django)?/[\w/]+\.py``", text)] == []
+    assert len(words) > 50, "the pattern above finds them"
+
+
+def test_the_differences_begin_with_those_that_bite() -> None:
+    """Twenty rows, each of which is found in full further down."""
+    text = (ROOT / "docs" / "differences.rst").read_text()
+    _, first, rest = re.split(r"^   :widths: .*\n", text, maxsplit=2, flags=re.MULTILINE)
+    cells = [re.findall(r"^   \* - (.+)$", part, re.MULTILINE) for part in (first, rest)]
+    assert cells[0][0] == "Where"
+    assert len(cells[0]) == 1 + 20
+    assert set(cells[0]) <= set(cells[1])
 
 
 def test_every_setting_is_documented() -> None:
@@ -121,7 +237,8 @@ def test_every_check_is_documented() -> None:
     """docs/settings.rst has each id that ``manage.py check`` may print, and no other."""
     ids = r"routechan\.[EW]\d{3}"
     text = (ROOT / "docs" / "settings.rst").read_text()
-    assert set(re.findall(ids, text)) == set(re.findall(ids, inspect.getsource(checks)))
+    sources = "".join(path.read_text() for path in (ROOT / "routechan_django").rglob("*.py"))
+    assert set(re.findall(ids, text)) == set(re.findall(rf'id="({ids})"', sources))
 
 
 def test_every_option_is_documented() -> None:
@@ -154,9 +271,9 @@ def test_what_older_layers_had_is_documented() -> None:
 def test_every_key_is_documented() -> None:
     """docs/layers.rst has the keys in Redis that the module ``keys`` has."""
     documented = set(re.findall(r"^``(<prefix>:[^`]+)`` +[a-z]+ ", LAYERS, re.MULTILINE))
-    described = {line.split()[0].rstrip(",") for line in (keys.__doc__ or "").splitlines() if "<prefix>:" in line}
+    described = {line.split()[0].rstrip(",") for line in (schema.__doc__ or "").splitlines() if "<prefix>:" in line}
     assert documented == described | {"<prefix>:statistics:{statistics}:<queue>"}
-    assert f"one of the {keys.HOMES}" in LAYERS
+    assert f"one of the {len(schema.HASH_TAGS)}" in LAYERS
 
 
 def test_every_count_is_documented() -> None:
@@ -170,11 +287,11 @@ def test_numbers_in_the_text() -> None:
     """docs/layers.rst says of limits and times what they are."""
     for number in (
         f"{engine.MAILBOX_CAPACITY:,} messages",
-        f"up to {operations.LONGEST_DELAY // 86400} days",
-        f"more than {pipe.WAITING:,} operations waiting",
+        f"up to {LONGEST_DELAY // 86400} days",
+        f"more than {driver.WAITING:,} operations waiting",
     ):
         assert number in LAYERS, number
-    assert pipe.PATIENCE == 10, "the text says ten seconds"
+    assert script.PATIENCE == 10, "the text says ten seconds"
     for mailbox in engine.MAILBOXES:
         assert f"``{mailbox}``" in LAYERS, mailbox
 
@@ -186,7 +303,7 @@ COMMANDS = re.search(r"for an ACL.*?\n\n\.\. code-block:: text\n\n(.*?)\n\n\S", 
 def test_every_command_is_documented() -> None:
     """docs/layers.rst lists each command the layer sends."""
     assert COMMANDS is not None
-    sources = "\n".join(path.read_text() for path in (ROOT / "routechan" / "layers" / "redis").glob("*.py"))
+    sources = "\n".join(path.read_text() for path in (ROOT / "routechan" / "layers" / "redis").rglob("*.py"))
     sent = set(re.findall(r"""\(\(?"([A-Z]{3,})",?[ )]""", sources))
     assert sent <= set(re.findall(r"[A-Z]{3,}", COMMANDS[1])), "a command is missing"
     assert {"RPUSH", "BLMPOP", "SCAN", "TIME"} <= sent, "the pattern above finds them"
@@ -235,9 +352,9 @@ async def test_the_documented_commands_suffice(request: pytest.FixtureRequest) -
 def test_scripts_are_documented() -> None:
     """The README's two commands exist and can be run."""
     text = (ROOT / "README.rst").read_text()
-    for script in ("scripts/demo", "scripts/test"):
-        assert script in text
-        assert os.access(ROOT / script, os.X_OK)
+    for path in ("scripts/demo", "scripts/test"):
+        assert path in text
+        assert os.access(ROOT / path, os.X_OK)
 
 
 @pytest.mark.parametrize(("module", "names"), inventory.PUBLIC.items(), ids=inventory.PUBLIC)

@@ -1,0 +1,13 @@
+"""A project whose pages use the browser client."""
+
+SECRET_KEY = "not a secret: tests only"
+DEBUG = True
+ROOT_URLCONF = "tests.integration.browser.bridge.urls"
+INSTALLED_APPS = ["django.contrib.staticfiles", "routechan_django"]
+STATIC_URL = "/static/"
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "routechan.layers.InMemoryChannelLayer",
+        "ROUTING": "tests.integration.browser.bridge.routing.channel_routing",
+    },
+}

@@ -1,0 +1,1 @@
+"""A project whose layer is a Redis that none of its tests may reach."""

@@ -1,0 +1,13 @@
+"""A server process without user code: ``uvicorn tests.integration.workers.server:app``."""
+
+from __future__ import annotations
+
+import os
+
+from routechan.app import relay_application
+from routechan.relay import server
+
+from .layer import shared_layer
+
+server.FULL_PATIENCE = float(os.environ.get("FULL_PATIENCE", "10"))
+app = relay_application(shared_layer(), event_timeout=float(os.environ.get("EVENT_TIMEOUT", "60")))

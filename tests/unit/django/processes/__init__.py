@@ -1,0 +1,1 @@
+"""Servers, workers and commands as processes of their own."""

@@ -1,0 +1,1 @@
+"""Sessions and the order of events: the modules of ``routechan_django.sessions``."""

@@ -1,0 +1,26 @@
+"""The settings the Django tests run with."""
+
+SECRET_KEY = "not a secret: tests only"
+DEBUG = False
+ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+USE_TZ = True
+ROOT_URLCONF = "tests.unit.django.urls"
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "routechan_django",
+    "tests.unit.django.binding",
+    "routechan_django.delay",
+]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+STATIC_URL = "/static/"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "routechan.layers.InMemoryChannelLayer",
+        "CONFIG": {"capacity": 50},
+        "ROUTING": "tests.unit.django.routing.channel_routing",
+    },
+}

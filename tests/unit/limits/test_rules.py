@@ -1,0 +1,63 @@
+"""The rules of limits, by a clock that the test turns."""
+
+from __future__ import annotations
+
+import pytest
+
+from routechan.limits.rules import Buckets, InARow, Rate, TokenBucket
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("5/s", (5, 1.0)), ("100/10s", (100, 10.0)), ("600/m", (600, 60.0)), ("1/h", (1, 3600.0)), ("3/2h", (3, 7200.0))],
+)
+def test_rates(text: str, rate: tuple[int, float]) -> None:
+    """A number of events in so many seconds, minutes or hours."""
+    assert Rate.parse(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "5", "0/s", "5/0s", "-1/s", "5/d", "5 / s", "5/s ", "a/s", 5, None, b"5/s", True])
+def test_no_rates(text: object) -> None:
+    """Whatever else is refused with the texts that are none."""
+    with pytest.raises(ValueError, match=r"a rate is a text such as '5/s'"):
+        Rate.parse(text)
+
+
+def test_a_bucket_allows_a_burst_and_then_its_rate() -> None:
+    """A refused event costs no token, and is told how long to wait."""
+    bucket = TokenBucket(Rate(4, 2.0), now=100.0)
+    assert [bucket.take(100.0) for _ in range(6)] == [0.0, 0.0, 0.0, 0.0, 0.5, 0.5]
+    assert bucket.take(100.25) == 0.25
+    assert bucket.take(100.5) == 0.0
+    assert bucket.take(100.5) == 0.5
+
+
+def test_a_bucket_holds_no_more_than_its_count() -> None:
+    """After a day of silence the burst is the same."""
+    bucket = TokenBucket(Rate(2, 1.0), now=0.0)
+    assert bucket.is_full(0.0)
+    bucket.take(0.0)
+    assert not bucket.is_full(0.25)
+    assert bucket.is_full(0.5)
+    assert [bucket.take(86400.0) for _ in range(3)] == [0.0, 0.0, 0.5]
+
+
+def test_failures_in_a_row() -> None:
+    """Events that are not told of have succeeded, and begin the row anew; a late one of before changes nothing."""
+    row = InARow()
+    assert [row.add(number) for number in (1, 2, 3)] == [1, 2, 3]
+    assert row.add(5) == 1
+    assert row.add(6) == 2
+    assert row.add(2) == 2
+    assert row.add(7) == 3
+
+
+def test_buckets_are_bounded() -> None:
+    """Keys that are silent are forgotten, so that no client fills the memory with new ones."""
+    buckets = Buckets(Rate(2, 1.0), most=100)
+    assert [buckets.take("a", 0.0) for _ in range(3)] == [True, True, False]
+    for number in range(1000):
+        assert buckets.take(number, 0.0)
+    assert len(buckets) == 100
+    assert buckets.take("last", 10.0)
+    assert len(buckets) == 1
