@@ -26,9 +26,9 @@ from django.db.backends.utils import CursorWrapper
 from tables import page, rst_table
 
 from routechan import Message, route
-from routechan.delivery import flush_sync
-from routechan.dispatch import Dispatcher
+from routechan.consumers.dispatch import Dispatcher
 from routechan.layers import InMemoryChannelLayer, channel_layers
+from routechan.outbox import flush_sync
 from routechan.routing import Router
 from routechan_django import auth, sessions
 

@@ -40,18 +40,19 @@ class ServerError(Exception):
 class Server:
     """``app`` served until the ``with`` block ends. Lifetime: one run.
 
-    ``cpu`` pins the process. Raises ServerError, with what the server wrote, if it does not start in
-    ``patience`` seconds or wrote anything but information by the end.
+    ``cpu`` pins the process; ``root`` is the checkout whose routechan it serves with. Raises ServerError, with what
+    the server wrote, if it does not start in ``patience`` seconds or wrote anything but information by the end.
     """
 
-    def __init__(self, app: str, *, cpu: int | None = None, patience: float = 20) -> None:
+    def __init__(self, app: str, *, cpu: int | None = None, patience: float = 20, root: Path = HERE.parent) -> None:
         self.app = app
+        self._root = root
         self._cpu = cpu
         self._patience = patience
 
     def __enter__(self) -> Server:
         self._log = tempfile.TemporaryFile("w+")
-        path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [str(self._root), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, *COMMAND, "--app-dir", str(HERE / "apps"), self.app],
             stdout=self._log,

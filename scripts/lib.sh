@@ -81,25 +81,67 @@ install_system() {
 # make_venv DIR VERSION REQUIREMENT...: a virtual environment of Python VERSION with the requirements, made or
 # reused. One that is complete, for this checkout and these requirements, is left alone.
 make_venv() {
-    local dir=$1 version=$2 python stamp
+    local dir=$1 version=$2
     shift 2
-    stamp="$PWD $* $(cat setup.cfg pyproject.toml | cksum)"
-    if [ "$(cat "$dir/complete" 2>/dev/null)" = "$stamp" ] && "$dir/bin/python" -c "" 2>/dev/null; then
-        return
-    fi
+    is_complete "$dir" "$@" && return
+    new_venv "$dir" "$version" && install_into "$dir" "$@"
+}
+
+# make_overlay DIR VERSION BASE REQUIREMENT...: as make_venv, on top of BASE, a complete environment of the same Python.
+# Only what BASE lacks or has in another version is installed, so a second Django takes seconds.
+make_overlay() {
+    local dir=$1 version=$2 base=$3
+    shift 3
+    is_complete "$dir" "$@" && return
+    new_venv "$dir" "$version" --without-pip || return
+    "$dir/bin/python" - "$PWD/$base" <<'PYTHON' || return
+import pathlib, sys, sysconfig
+own, base = (sysconfig.get_path("purelib", vars={"base": prefix}) for prefix in (sys.prefix, sys.argv[1]))
+pathlib.Path(own, "base.pth").write_text(f"import site; site.addsitedir({base!a})\n")
+PYTHON
+    install_into "$dir" "$@"
+}
+
+# What an environment with the requirements $@ is made from: those, this checkout, and its own requirements.
+stamp_of() {
+    printf '%s\n' "$PWD $* $(cat setup.cfg pyproject.toml | cksum)"
+}
+
+# is_complete DIR REQUIREMENT...
+is_complete() {
+    local dir=$1
+    shift
+    [ "$(cat "$dir/complete" 2>/dev/null)" = "$(stamp_of "$@")" ] && "$dir/bin/python" -c "" 2>/dev/null
+}
+
+# new_venv DIR VERSION OPTION...: an empty virtual environment, in place of what was there. OPTIONs are venv's.
+new_venv() {
+    local dir=$1 version=$2 python
+    shift 2
     python=$(find_python "$version") || return
     if ! "$python" -c "import ensurepip" 2>/dev/null; then
         # Debian's Python comes without what venv needs; other Pythons are complete.
         install_system "python$version-venv" || return
     fi
-    say "making $dir: Python $version with $*"
+    say "making $dir with Python $version"
     rm -f "$dir/complete"
-    if ! "$python" -m venv --clear "$dir" || ! "$dir/bin/pip" --disable-pip-version-check install -q "$@"; then
-        warn "pip could not install $* into $dir (its own words are above; is there a network?)." \
-            "By hand: $python -m venv --clear $dir && $dir/bin/pip install ${*@Q}"
+    "$python" -m venv --clear "$@" "$dir" || {
+        warn "the virtual environment could not be made. By hand: $python -m venv --clear ${*@Q} ${dir@Q}"
         return 1
-    fi
-    printf '%s\n' "$stamp" >"$dir/complete"
+    }
+}
+
+# install_into DIR REQUIREMENT...: modules are compiled when they are imported, for most of them never are.
+install_into() {
+    local dir=$1
+    shift
+    say "installing $*"
+    "$dir/bin/python" -m pip --disable-pip-version-check install -q --no-compile "$@" || {
+        warn "pip could not install $* into $dir (its own words are above; is there a network?)." \
+            "By hand: $dir/bin/python -m pip install ${*@Q}"
+        return 1
+    }
+    stamp_of "$@" >"$dir/complete"
 }
 
 # The directory of the environment for lint and for the full suite, made where it is missing.
