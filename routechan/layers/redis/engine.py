@@ -25,7 +25,7 @@ from ..statistics import Counts
 from ..store import Store, channels_of
 from ..waiters import ThreadWaiter
 from .commands.groups import Groups
-from .commands.messages import Messages
+from .commands.messages import LOOK, Messages
 from .commands.presence import Presence, Renewal
 from .commands.script import Context, Operation, Script, operation
 from .connection import FAULTS, Reconnections, RedisClock
@@ -258,6 +258,8 @@ class Engine(Source):
     ) -> Operation[None]:
         """The operation that keeps a message to a channel or group (``kind``) in Redis for ``delay`` seconds."""
         self.housekeeping.look_at(self.now() + delay)
+        if delay <= 2 * LOOK:
+            self._driver.start_along(self._messages.tell_due(delay))
         return self._messages.send_later(kind, name, self._serializer.encode(content), encode_headers(headers), delay)
 
     # Receiving

@@ -192,6 +192,19 @@ async def test_a_network_that_swallows_everything(traffic: Traffic, whose: int) 
         assert lost <= 3 * ROOM
 
 
+async def test_a_delayed_send_whose_answer_is_cut(single: SingleServer, prefix: str) -> None:
+    """The sender is told that it is in doubt; it is not sent again, as others may have sent it on by then."""
+    with Network(single.port) as network:
+        layer = RedisChannelLayer(hosts=[f"redis://127.0.0.1:{network.port}"], prefix=prefix)
+        with closing(layer):
+            for delay in (600.0, 60.0, 1.0):
+                await layer.channel_statistics("later")  # the connection is made
+                network.cut()
+                with pytest.raises(ChannelLayerUnavailable, match="may have been sent"):
+                    await layer.send("later", {}, delay)
+            assert single.client().zcard(layer.engine.keys.delayed) == 3
+
+
 async def test_a_clock_of_redis_that_is_set(single: SingleServer, prefix: str) -> None:
     """By a minute, ahead and back: nobody is taken for dead."""
     with Network(single.port) as network:

@@ -121,6 +121,22 @@ async def test_delayed_messages_while_the_server_of_the_leases_hangs(bench: Benc
     silent.speak()
 
 
+async def test_a_delayed_message_where_the_server_of_the_leases_is_late(bench: Bench, shards: ShardServers) -> None:
+    """What was kept on one server is not kept again because another one did not answer."""
+    silent = bench.network_of(LEASES)
+    channel = next(name for name in bench.channels if bench.network_of(hash_tag_of(name)) is not silent)
+    got: list[Any] = []
+    bench.layer.subscribe([channel], lambda delivery: (got.append(delivery.content), delivery.release()), 1)
+    silent.silence()
+    await bench.layer.send(channel, {"n": 1}, 0.2)
+    await until(lambda: got, "it came", SOON)
+    silent.drop()
+    silent.speak()
+    await bench.layer.send(channel, {"n": 2}, 0.2)
+    await until(lambda: got[-1] == {"n": 2}, "the next one came", SOON)
+    assert got == [{"n": 1}, {"n": 2}]
+
+
 async def test_the_lease_while_the_server_of_delayed_messages_hangs(bench: Bench, shards: ShardServers) -> None:
     """It is renewed, or others would take the process for dead."""
     layer, redis = bench.layer, shards.processes[shard_of(LEASES, 3)].client()

@@ -328,22 +328,29 @@ class Messages:
         key = self._keys.delayed
         due = self._context.clock.latest() + delay  # whoever sends it then must not be early
         member = os.urandom(8) + self._context.wire.pack(kind, name, body, headers, due, DELAYED_PLACE)
-        calls: list[Call] = [
+        kept: list[Call] = [
             (DELAYED, ("ZADD", key, due, member)),
             (DELAYED, ("PEXPIRE", key, LONGEST_DELAY * 1000)),
         ]
-        if delay > 2 * LOOK:
-            yield Step(calls, repeatable=True)
-            return
-        # Nobody looks in time by himself, and this process may end before: two others are told.
-        calls.append((LEASES, ("ZRANGEBYSCORE", self._keys.leases, f"({GIVEN_UP}", "+inf")))
-        *_, living = yield Step(calls, repeatable=True)
+        # Not repeatable, though it is the same member: another process may have taken and sent the first one by then.
+        yield Step(kept, repeatable=False)
+
+    @operation()
+    def tell_due(self, delay: float) -> Script[None]:
+        """The operation that tells two other processes to look for what is due in ``delay`` seconds.
+
+        Where that is soon, none of them would look in time by itself, and this process may end before. It is an
+        operation of its own, as a message is kept, and will come, whether they hear of it or not.
+        """
+        leases: Call = (LEASES, ("ZRANGEBYSCORE", self._keys.leases, f"({GIVEN_UP}", "+inf"))
+        (living,) = yield Step([leases], repeatable=True)
         names = (self._context.text(process, self._keys.leases) for process in living)
         others = [name for name in names if name is not None and name != self._context.process]
+        due = repr(self._context.clock.latest() + delay).encode()
         told: list[Call] = []
         for process in random.sample(others, min(len(others), 2)):
             queue = process_queue(process)
-            told += self._context.push(queue, self._context.seal(queue, DUE, "", repr(due).encode()))
+            told += self._context.push(queue, self._context.seal(queue, DUE, "", due))
         if told:
             yield Step(told, repeatable=True)
 

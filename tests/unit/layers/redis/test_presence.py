@@ -50,7 +50,7 @@ def test_names_that_cannot_be_read_stop_nothing(bench: Bench, caplog: pytest.Log
     assert f"Something in {bench.keys.leases}" in caplog.text
     run = Run(bench.presence.tell_flush()).reply([*UNREADABLE, b"OTHER"])
     assert [command[1] for command in run.commands[::2]] == [bench.keys.queue("specific.OTHER!")]
-    run = Run(bench.messages.send_later(MESSAGE, "a", b"", b"", 0.1)).reply(1, 1, [*UNREADABLE, b"OTHER"])
+    run = Run(bench.messages.tell_due(0.1)).reply([*UNREADABLE, b"OTHER"])
     assert [command[1] for command in run.commands[::2]] == [bench.keys.queue("specific.OTHER!")]
     run = Run(bench.presence.clear_away("DEAD")).reply(1, 0, 1)
     run.reply([*UNREADABLE[:2], *(name + b" ws.DEAD!" for name in UNREADABLE), b"g ws.DEAD!"])
