@@ -16,7 +16,7 @@ from sys import _getframe
 from types import FrameType
 from typing import Any
 
-from .concurrency import refuse_on_loop, running_loop
+from .concurrency import current_outbox, refuse_on_loop, running_loop
 from .encoding import Content, check_content
 from .exceptions import UselessContent
 from .inspection import place_of
@@ -25,7 +25,7 @@ from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
 from .monitor.unread import note_sent
 from .monitor.unserved import unserved, warn
 from .names import as_text
-from .outbox import log_useless, open_outbox
+from .outbox import log_useless
 from .telemetry import tracing
 from .telemetry.counters import counters
 from .telemetry.log_fields import log_fields
@@ -121,8 +121,8 @@ class _Target(ABC):
         sender: Any = _Send(self, delay) if delay or tracing.on() else self
         if self._read_by_name and type(self.name) is str and "!" not in self.name:
             note_sent(getattr(self.channel_layer, "layer", None), self.name)
-        outbox = None if immediately else open_outbox()
-        if outbox is not None:
+        outbox = None if immediately else current_outbox.get()
+        if outbox is not None and not outbox.closed:
             frame = _getframe(2)
             if SENDS_FOR_OTHERS in frame.f_globals:
                 frame = _sender_of(frame)

@@ -219,28 +219,19 @@ class Router(Patchable):
 
     def find(self, message: Message) -> Matched | None:
         """The first match for ``message`` with what else is known of its consumer, or None."""
-        if (  # ``_is_patched()``, without the call: this runs for each message
-            type(self).match is not _router_match
-            or replaced
-            or Route.match is not _route_match
-            or RouteClass.match is not _route_match
-            or Include.match is not _include_match
-        ):
-            found = self.match(message)
-            return None if found is None else _matched(*found)
-        # The messages of one socket share channel and path; where these decide, the match is looked up, not searched.
-        channel = message.channel_name
-        if channel not in self._by_path:
-            return self._search(message)
-        path = message.content.get("path")
-        try:
-            return self._found[channel, path]
-        except KeyError:
-            pass
-        except TypeError:  # no path one could look up
-            return self._search(message)
+        if not replaced and not self._own_match:
+            # The messages of one socket share channel and path; where these decide, the match is looked up.
+            try:
+                return self._found[message.channel_name, message.content.get("path")]
+            except (KeyError, TypeError):  # not known yet, or no path one could look up
+                return self._find(message)
+        found = self.match(message)
+        return None if found is None else _matched(*found)
+
+    def _find(self, message: Message) -> Matched | None:
         matched = self._search(message)
-        if not isinstance(path, str) or len(path) <= FOUND_LENGTH:
+        channel, path = message.channel_name, message.content.get("path")
+        if channel in self._by_path and (path is None or (isinstance(path, str) and len(path) <= FOUND_LENGTH)):
             if len(self._found) >= FOUND_PATHS:
                 self._found.clear()
             self._found[channel, path] = matched
@@ -249,7 +240,7 @@ class Router(Patchable):
     def serves(self, channels: Iterable[str], known: Content) -> bool:
         """Whether a route, the defaults of sockets aside, could ever take a message on ``channels`` with ``known``."""
         entries = [self.root, *_request_routes(self.defaults)]
-        return _is_patched() or any(could_match(entry, channel, known) for entry in entries for channel in channels)
+        return bool(replaced) or any(could_match(entry, channel, known) for entry in entries for channel in channels)
 
     def takes(self, message: Message) -> bool:
         """Whether a route takes ``message``; one that raises does not, and is logged."""
@@ -280,7 +271,7 @@ class Router(Patchable):
     def _search(self, message: Message) -> Matched | None:
         # While a ``match`` is replaced each object is asked, from the root down, as in 1.x.
         indexed = self._by_channel.get(message.channel_name, [])
-        for entry in [self.root, *self.defaults] if _is_patched() else indexed:
+        for entry in [self.root, *self.defaults] if replaced else indexed:
             found = entry.match(message)
             if found is not None:
                 return _matched(*found)
@@ -295,15 +286,7 @@ class Router(Patchable):
         }
         self._by_path = {channel for channel, found in self._by_channel.items() if all(map(_depends_on_path, found))}
         self._found: dict[tuple[str, Any], Matched | None] = {}
-
-
-_router_match, _route_match, _include_match = Router.match, Route.match, Include.match
-
-
-def _is_patched() -> bool:
-    """Whether a test has replaced a ``match``, of a class or of an object."""
-    changed = (Route.match, RouteClass.match, Include.match) != (_route_match, _route_match, _include_match)
-    return changed or bool(replaced)
+        self._own_match = type(self).match is not Router.match  # that of a subclass
 
 
 def _matched(consumer: Consumer, kwargs: dict[str, Any]) -> Matched:

@@ -189,9 +189,10 @@ class Connection:
             self._context = copy_context()
             runtime.threads.submit(self._dispatcher.call, invocation, self._called, self._client)
             return None
-        if kind is Kind.ASYNC:
-            return self._run_async(invocation)
-        return self.run(invocation)
+        if kind is not Kind.ASYNC:
+            return self.run(invocation)
+        # An outlet's events are handed in by the task of its connection; others by whatever reads the layer.
+        return self._run_async(invocation) if self._outlet is None else self._begin_async(invocation)
 
     def _unrouted(self, message: Message) -> Awaitable[None] | None:
         answer, outbox = self._dispatcher.unrouted(message), Outbox()
@@ -263,10 +264,21 @@ class Connection:
         if invocation.failed:
             self._failed(invocation)
 
-    async def _run_async(self, invocation: Invocation) -> None:
+    def _begin_async(self, invocation: Invocation) -> Awaitable[None] | None:
+        """Run an async consumer in the task that calls this; most end without waiting for anything."""
         pending = self._dispatcher.acall(invocation)
         if pending is not None:
-            await pending
+            return self._end_async(invocation, pending)
+        pending = self._flush(invocation)
+        if invocation.failed:
+            self._failed(invocation)
+        return self._repeat(invocation, pending) if invocation.later else pending
+
+    async def _run_async(self, invocation: Invocation) -> None:
+        await maybe_await(self._begin_async(invocation))
+
+    async def _end_async(self, invocation: Invocation, running: Awaitable[None]) -> None:
+        await running
         pending = self._flush(invocation)
         if invocation.failed:
             self._failed(invocation)
@@ -331,8 +343,9 @@ class Connection:
         if self._ended is not None:
             self._ended(self)
 
-    async def _repeat(self, invocation: Invocation) -> None:
-        """Try an event again in place: put back behind later ones, it would reorder the connection."""
+    async def _repeat(self, invocation: Invocation, pending: Awaitable[None] | None = None) -> None:
+        """Try an event again in place, after ``pending``: behind later ones, it would reorder the connection."""
+        await maybe_await(pending)
         delay = LATER_DELAY
         following: Invocation | None = invocation
         while following is not None and following.later and self._dispatcher.may_retry(following):

@@ -97,9 +97,10 @@ class Invocation(Outbox):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        cancelled = self.cancellable and error is not None and ends_task(error)
+        cancelled = error is not None and self.cancellable and ends_task(error)
+        ended = self.unfinished is None
         try:
-            if self.unfinished is None:
+            if ended:
                 if error is not None or self.dispatcher.finished is not None:
                     self.dispatcher.settle(self, None if cancelled else error)
                 self.closed = True
@@ -107,7 +108,7 @@ class Invocation(Outbox):
             outbox.current.reset(self._token)  # or it and its context would hold each other, for the garbage collector
             figures = self.figures
             figures.running.pop(self, None)
-            if self.unfinished is None:  # counted here, not in a method of the figures: this runs for each message
+            if ended:  # counted here, not in a method of the figures: this runs for each message
                 seconds = perf_counter() - self._began
                 figures.buckets[bisect_left(BOUNDS, seconds)] += 1
                 figures.seconds += seconds
