@@ -24,15 +24,14 @@ from ..receiver import Opener, Source
 from ..statistics import Counts
 from ..store import Store, channels_of
 from ..waiters import ThreadWaiter
+from .arrivals import Fetcher, Mailbox
 from .commands.groups import Groups
 from .commands.messages import LOOK, Messages
 from .commands.presence import Presence, Renewal
 from .commands.script import Context, Operation, Script, operation
 from .connection import FAULTS, Reconnections, RedisClock
 from .driver import Driver
-from .fetcher import Fetcher
 from .housekeeping import Housekeeping
-from .mailbox import Mailbox
 from .reader import Reader, ReaderTools
 from .schema import Keys
 from .topology import Topology

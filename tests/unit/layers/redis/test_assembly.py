@@ -16,11 +16,11 @@ from routechan.layers.losses import Losses
 from routechan.layers.options import CapacityRules
 from routechan.layers.receiver import Delivery, NoSource, Opener, Receiver, StoreSubscription
 from routechan.layers.redis import engine as engine_module
+from routechan.layers.redis.arrivals import Fetcher
 from routechan.layers.redis.commands.script import Operation, Script, Step
 from routechan.layers.redis.connection import RedisClock, Retry
 from routechan.layers.redis.driver import Driver
 from routechan.layers.redis.engine import Engine
-from routechan.layers.redis.fetcher import Fetcher
 from routechan.layers.redis.wire import Wire
 from routechan.layers.statistics import Counts
 from routechan.layers.store import Store
