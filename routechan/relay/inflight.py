@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import enum
 import logging
 import math
@@ -76,6 +77,20 @@ class Destination:
     timer: asyncio.TimerHandle | None = None
     had_room_at: float = 0.0
     taken: int = 0
+
+    def put_back(self, event: InFlightEvent) -> None:
+        """Put ``event`` into the backlog by its position: one that tried in vain is in front again."""
+        bisect.insort(self.backlog, event, key=lambda each: each.position)
+        event.in_backlog = True
+
+    def take_first(self) -> InFlightEvent | None:
+        """The first event of the backlog whose connection still waits for it, taken off; None where there is none."""
+        while self.backlog:
+            event = self.backlog.pop(0)
+            event.in_backlog = False
+            if not event.outcome.done():  # else its connection has just been cancelled
+                return event
+        return None
 
 
 @dataclass(slots=True, eq=False)
@@ -219,6 +234,36 @@ def workers_there(workers: int) -> str:
     return (
         f"{counted(workers, 'worker')} {it} busy, or without these channels. Give runworker more --threads, or start "
         "more workers"
+    )
+
+
+def held_by(event: InFlightEvent, workers: int | None) -> str:
+    """What keeps ``event``, for the log.
+
+    Args:
+        event: an event in flight.
+        workers: how many there were when an event was last found waiting; None before that.
+    """
+    channel = event.destination.channel
+    if event.in_backlog:
+        return (
+            f"it waits for room on {channel}, which is full: no worker runs there, or all of them are too slow; "
+            "start (more) workers"
+        )
+    if event.doubt is not None:
+        return f"the layer cannot be reached: {event.doubt}"
+    if event.deadline == math.inf:
+        return "the layer has not taken the event yet; is its server (Redis) up?"
+    if event.number > event.destination.taken:
+        advice = (
+            "does one run (manage.py runworker), on the same layer and with the same prefix?"
+            if workers is None
+            else workers_there(workers)
+        )
+        return f"no worker has taken it from {channel}; {advice}"
+    return (
+        "a worker has taken it, and its consumer has not ended: it is still running, or waits for a thread because "
+        "others hold all of them (runworker --threads)"
     )
 
 

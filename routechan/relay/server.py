@@ -7,8 +7,8 @@ run them; connections do not wait for each other. Where no ack will come, the co
 from __future__ import annotations
 
 import asyncio
-import bisect
 import logging
+import math
 from collections.abc import Awaitable, Coroutine, Iterable
 from functools import partial
 from typing import Any
@@ -16,21 +16,21 @@ from typing import Any
 from ..concurrency import ends_task, maybe_await
 from ..encoding import Content
 from ..exceptions import ChannelFull, ChannelLayerUnavailable
-from ..interfaces import HTTP_CHANNELS, SOCKET_CHANNELS, Outlet, Replies
+from ..interfaces import FAILED, HTTP_CHANNELS, NOT_ANSWERED, SOCKET_CHANNELS, Outlet, Replies, first_of
 from ..layers.base import BaseChannelLayer
 from ..message import Message
 from ..monitor.layers import layers_in_use
 from ..routing import Router
 from ..telemetry import tracing
 from ..telemetry.counters import counters
-from .connection import RelayedConnection
-from .inflight import Destination, InFlightEvent, InFlightMonitor, Outcome
-from .protocol import TAG, given_up
+from .inflight import Destination, InFlightEvent, InFlightMonitor, Outcome, held_by, log_without_ack
+from .protocol import TAG, connection_closed, given_up
 from .streams import RunningStreams
 
 logger = logging.getLogger("routechan")
 
-HTTP_REQUEST = HTTP_CHANNELS[0]
+DISCONNECT = SOCKET_CHANNELS[2]
+HTTP_REQUEST, HTTP_DISCONNECT = HTTP_CHANNELS
 
 #: Seconds that an event may take, with its wait for a worker, before its connection goes on without it.
 EVENT_TIMEOUT = 60.0
@@ -231,10 +231,8 @@ class RelayConsumers:
             self._loop.call_soon(self._admit, event.destination, True)
 
     def _put_back(self, event: InFlightEvent) -> None:
-        """Put ``event`` into the backlog by its position: one that tried in vain is in front again."""
         destination = event.destination
-        bisect.insort(destination.backlog, event, key=_position)
-        event.in_backlog = True
+        destination.put_back(event)
         if destination.timer is None:
             destination.timer = self._loop.call_later(FULL_INTERVAL, self._probe, destination)
 
@@ -246,15 +244,12 @@ class RelayConsumers:
 
     def _admit(self, destination: Destination, probing: bool) -> None:
         """Send the first event of the backlog; if ``probing``, then the next one, until one finds no room."""
-        while destination.backlog:
-            event = destination.backlog.pop(0)
-            event.in_backlog = False
-            if not event.outcome.done():  # else its connection has just been cancelled
-                event.probing = probing
-                self._number += 1
-                event.number = self._number
-                self._post(event)
-                break
+        event = destination.take_first()
+        if event is not None:
+            event.probing = probing
+            self._number += 1
+            event.number = self._number
+            self._post(event)
 
     # Control messages
 
@@ -319,8 +314,124 @@ class RelayConsumers:
                 event.suspected_at = None
 
 
-def _position(event: InFlightEvent) -> int:
-    return event.position
+class RelayedConnection:
+    """One connection's events, one at a time. Lifetime: connection.
+
+    Args:
+        relay: sends the events.
+        outlet: where the connection's replies leave.
+    """
+
+    __slots__ = ("_event", "_outlet", "_relay", "_streams_at")
+
+    #: See ``Events``.
+    elsewhere = True
+
+    def __init__(self, relay: RelayConsumers, outlet: Outlet) -> None:
+        self._relay = relay
+        self._outlet = outlet
+        self._event: InFlightEvent | None = None
+        self._streams_at: dict[int, str] | None = None  # number of the event -> control channel of its worker
+
+    async def handle(self, channel: str, content: Content) -> None:
+        """Have a worker consume the event ``content`` of ``channel``.
+
+        Returns too when the event is lost or took too long, which is logged.
+
+        Raises:
+            ChannelFull: the channel had no room for it for long.
+            Exception: whatever else the layer refused it with.
+        """
+        relay = self._relay
+        if channel == HTTP_DISCONNECT:  # nothing comes after it, and workers need not have a route for it
+            relay.tell(channel, content)
+            return
+        event = self._event = relay.send(channel, content, self, closed=self._outlet.closed)
+        outcome = None
+        try:
+            outcome = await event.outcome
+            if outcome is Outcome.FAILED:
+                self._outlet.failed(content.get("order"))
+            elif outcome is not Outcome.ACKED and outcome is not Outcome.RELEASED:
+                await self._without_ack(event, outcome)
+        finally:
+            if outcome is not Outcome.RELEASED:
+                relay.forget(event)
+                self._event = None
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether the layer has taken the event that was handed in last."""
+        event = self._event
+        return event is None or (event.deadline < math.inf and event.doubt is None)
+
+    def release(self) -> None:
+        """Have ``handle`` return, because the connection is gone.
+
+        The event stays in flight until ``idle`` has returned.
+        """
+        event = self._event
+        if event is not None and not event.outcome.done():
+            waited, event.outcome = event.outcome, event.outcome.get_loop().create_future()
+            waited.set_result(Outcome.RELEASED)
+
+    async def idle(self) -> None:
+        """Return when an event that ``handle`` was released from has its outcome; the others are waited for there."""
+        event = self._event
+        if event is None:
+            return
+        try:
+            outcome = await event.outcome
+            if outcome not in (Outcome.ACKED, Outcome.FAILED):
+                await self._without_ack(event, outcome)
+        except Exception as error:  # its connection is gone, and cannot be told
+            logger.info("An event on %s of a connection that is gone is lost: %s", event.destination.channel, error)
+        finally:
+            self._relay.forget(event)
+            self._event = None
+
+    def waited_long(self) -> None:
+        """The event has been in flight for a while: its connection should look whether the client has left."""
+        self._outlet.look()
+
+    async def _without_ack(self, event: InFlightEvent, outcome: Outcome) -> None:
+        channel, content = event.destination.channel, event.content
+        log_without_ack(outcome, channel, content, self._relay.event_timeout, closed=self._outlet.closed)
+        if event.doubt is not None and channel == DISCONNECT:
+            raise event.doubt  # it is all that ends the socket for its consumers
+        if outcome is Outcome.LOST and first_of(channel, content):
+            await maybe_await(self._outlet.deliver({FAILED: f"the worker that took {channel} has died"}))
+
+    def waits_for(self) -> str:
+        """What keeps the event that was handed in last."""
+        return NOT_ANSWERED if self._event is None else held_by(self._event, self._relay.workers)
+
+    def stream_began(self, number: int, streams_at: str) -> None:
+        """The event ``number`` streams from the worker with the control channel ``streams_at``."""
+        if self._streams_at is None:
+            self._streams_at = {}
+        self._streams_at[number] = streams_at
+        self._relay.streams.began(number, streams_at, self)
+        if self._outlet.closed:
+            self.end_streams()
+
+    def stream_ended(self, number: int) -> None:
+        """The stream of the event ``number`` has ended in its worker."""
+        if self._streams_at is not None:
+            self._streams_at.pop(number, None)
+
+    def interrupt(self) -> None:
+        """What streamed to the client is gone: a socket is closed with 1012, a response broken off."""
+        self._outlet.interrupt()
+
+    def end_streams(self) -> None:
+        """Tell the workers that stream to this connection that it is closed."""
+        streams_at, self._streams_at = self._streams_at, None
+        if streams_at:
+            for number in streams_at:
+                self._relay.streams.forget(number)
+            for channel in set(streams_at.values()):
+                self._relay.tell(channel, connection_closed(self._outlet.name))
 
 
 def _trace_headers(channel: str) -> dict[str, Any]:
