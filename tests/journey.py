@@ -25,6 +25,7 @@ import routechan
 from routechan import Group, Message, route
 from routechan.app import application, relay_application
 from routechan.asgi import Application
+from routechan.concurrency import end_tasks
 from routechan.consumers.dispatch import Dispatcher
 from routechan.layers import RedisChannelLayer
 from routechan.routing import Router, default_routes
@@ -124,6 +125,7 @@ class Process:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.run(_end_all_tasks())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(PATIENCE)
         self.loop.close()
@@ -132,6 +134,10 @@ class Process:
     def run(self, work: Any) -> Any:
         """The result of a coroutine that runs on the loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
+
+
+async def _end_all_tasks() -> None:
+    await end_tasks(*asyncio.all_tasks() - {asyncio.current_task()})
 
 
 class Socket:
