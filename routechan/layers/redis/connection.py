@@ -316,13 +316,6 @@ class Retry:
         self.at = time.monotonic() + self._interval * _random.uniform(0.5, 1.0)
         self._interval = min(self._interval * 2, LONGEST_RETRY)
 
-    def begin(self) -> bool:
-        """Whether the last try failed, and the next one is due and begins now."""
-        if not 0 < self.at <= time.monotonic():
-            return False
-        self.at = 0.0
-        return True
-
     def succeeded(self) -> None:
         """Start again with the shortest interval."""
         self._interval = FIRST_RETRY

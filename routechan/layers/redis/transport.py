@@ -174,7 +174,8 @@ class Transport:
         for _ in range(REDIRECTIONS):
             not_here: list[int] = []
             sent: list[tuple[Node, Connection, list[int]]] = []
-            for node, places in self._by_node(calls, waiting).items():
+            by_node, known = self._by_node(calls, waiting)
+            for node, places in by_node.items():
                 connection = self._connection(node)
                 if connection is None:
                     continue
@@ -192,6 +193,8 @@ class Transport:
             for node, connection, places in sent:
                 found, good, fault = connection.read_many(len(places))
                 if good and len(places) == len(calls):
+                    if self._retry.failing:
+                        self._retry.succeeded()
                     return found, True
                 for place, reply in zip(places, found, strict=False):
                     replies[place] = reply
@@ -203,7 +206,7 @@ class Transport:
                     self._lost(node, fault)
                     _give_up(replies, places[len(found) :], fault)
             if not not_here:
-                self._retry.succeeded()
+                (self._retry.succeeded if known else self._retry.failed)()
                 return replies, False
             waiting = self._redirect(calls, replies, sorted(not_here))
             if not waiting:
@@ -213,26 +216,28 @@ class Transport:
         self._retry.failed()
         return replies, False
 
-    def _by_node(self, calls: list[Call], places: Sequence[int]) -> dict[Node, list[int]]:
+    def _by_node(self, calls: list[Call], places: Sequence[int]) -> tuple[dict[Node, list[int]], bool]:
+        """The ``places`` by the server they go to, without those whose server is not known; whether all are known."""
         only_node = self._topology.only_node
         if only_node is not None:
-            return {only_node: list(places)}
+            return {only_node: list(places)}, True
         found: dict[Node, list[int]] = {}
         by_tag: dict[Any, list[int]] = {}
-        try:
-            for place in places:
-                hash_tag = calls[place][0]
-                listed = by_tag.get(hash_tag)
-                if listed is None:
-                    listed = by_tag[hash_tag] = found.setdefault(self._topology.node_of(hash_tag), [])
-                listed.append(place)
-        except FAULTS as error:
-            self.trouble = error
-            self._retry.failed()
-            return {}
+        known = True
+        for place in places:
+            hash_tag = calls[place][0]
+            listed = by_tag.get(hash_tag)
+            if listed is None:
+                listed = by_tag[hash_tag] = []
+                try:
+                    listed = by_tag[hash_tag] = found.setdefault(self._topology.node_of(hash_tag), listed)
+                except FAULTS as error:
+                    self.trouble = error
+                    known = False
+            listed.append(place)
         for listed in found.values():
             listed.sort()
-        return found
+        return found, known
 
     def _redirect(self, calls: list[Call], replies: list[Any], places: list[int]) -> list[int]:
         """The ``places`` to send again, because the server they went to did not execute them."""

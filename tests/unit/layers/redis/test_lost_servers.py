@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -10,12 +11,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from redis.exceptions import AskError, MovedError, ReadOnlyError, ResponseError
+from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyError, ResponseError
 
 from routechan.exceptions import ChannelLayerUnavailable
 from routechan.layers.redis import driver
 from routechan.layers.redis.commands import script
 from routechan.layers.redis.connection import Retry
+from routechan.layers.redis.transport import REDIRECTIONS
 from tests.waiting import wait_until
 
 from .driving import LOST, Bench, Op, Send
@@ -215,6 +217,68 @@ def test_a_master_that_became_a_replica_is_left(bench: Bench) -> None:
     assert bench.call(1, repeatable=False) == [1]
     assert bench.node.connects == 2
     assert bench.node.connections[0].closed
+
+
+@pytest.mark.parametrize("refusal", [ReadOnlyError("READONLY"), ClusterDownError("CLUSTERDOWN")])
+def test_a_server_that_wants_no_command_for_a_while(bench: Bench, refusal: Exception) -> None:
+    """R6: it is asked again until it does; after that it is a server like any, and nothing is hurried any more."""
+    refused = itertools.count()
+    bench.node.answer = lambda command: refusal if next(refused) < 2 * REDIRECTIONS else 1
+    assert bench.call(1, repeatable=False) == [1]
+    assert next(refused) == 2 * REDIRECTIONS + 1
+    assert not bench.driver._transport.retry.failing
+    far = bench.topology.tags["far"] = FakeNode("far")
+    far.refused = LOST
+    bench.start("far", tag="far")
+    wait_until(lambda: far.connects >= 2, "the lost server was tried again")
+    assert bench.call("near") == [1]
+    assert [numbers([call for _, call in pending.step.calls]) for pending in bench.driver._outage.held] == [["far"]]
+    assert not bench.driver._waiting
+
+
+def test_a_slot_without_a_server(bench: Bench) -> None:
+    """R6: a Cluster may have a gap for a while. Its slots are asked for again, and hold up no others."""
+    node_of, gap = bench.topology.node_of, True
+    trials: list[Any] = []
+
+    def known(hash_tag: Any) -> FakeNode:
+        if hash_tag == "gap" and gap:
+            trials.append(hash_tag)
+            raise LOST
+        return node_of(hash_tag)
+
+    bench.topology.node_of = known  # type: ignore[method-assign]
+    outcomes: list[Any] = []
+    bench.start("in the gap", lambda result, error: outcomes.append(error or result), tag="gap", repeatable=False)
+    wait_until(lambda: len(trials) > 4, "it was tried again")
+    assert bench.call("elsewhere", repeatable=False) == [1]
+    assert outcomes == []
+    gap = False
+    wait_until(lambda: outcomes == [[1]], "it was sent when there was a server")
+    assert numbers(bench.node.commands) == ["elsewhere", "in the gap"]
+
+
+def test_a_cluster_that_cannot_say_where_a_slot_went(bench: Bench) -> None:
+    """R6: nobody executed the command, so it is tried again."""
+
+    def cannot_tell(error: Exception) -> None:
+        raise LOST
+
+    bench.topology.not_here = cannot_tell  # type: ignore[method-assign]
+    answers = iter([MovedError("1 127.0.0.1:1"), AskError("1 127.0.0.1:1"), 1])
+    bench.node.answer = lambda command: next(answers)
+    assert bench.call(1, repeatable=False) == [1]
+    assert numbers(bench.node.commands) == [1, 1, 1]
+
+
+def test_the_server_that_takes_a_slot_over_is_lost(bench: Bench) -> None:
+    """R2: whether it executed the command is not known."""
+    target = bench.topology.ask = FakeNode("target")
+    bench.node.answer = lambda command: AskError("1 127.0.0.1:1")
+    target.answer = lambda command: LOST
+    with pytest.raises(ChannelLayerUnavailable, match="may have been sent"):
+        bench.call(1, repeatable=False)
+    assert target.commands == [("ASKING",), ("STEP0", 1)]
 
 
 def test_sends_that_left_together_are_lost_together(bench: Bench, held: Gate) -> None:
