@@ -14,6 +14,7 @@ from routechan import outbox as outbox_module
 from routechan.encoding import Content
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer
 from routechan.outbox import Outbox, current, flush_sync, open_outbox
+from tests.waiting import until
 
 from .helpers import Clock, ForeignLayer, FullLayer, drain, matched, of_kind, run_here, run_on_loop
 
@@ -144,21 +145,109 @@ def test_the_channel_full_of_another_layer_is_understood(monkeypatch: pytest.Mon
     assert layer.calls == [("send", "a", {"n": 1})]
 
 
-async def test_a_full_channel_is_tried_again_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PM-05: the same for async consumers, without blocking the loop."""
+class Slow(InMemoryChannelLayer):
+    """Tells the outcome of a ``post`` as its ``way`` says, and counts those that found no room. Lifetime: test."""
+
+    def __init__(self, way: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.way = way
+        self.refused = 0
+
+    def post(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self._post(*args, **kwargs)
+        except ChannelFull:
+            self.refused += 1
+            raise
+
+    def _post(self, *args: Any, **kwargs: Any) -> Any:
+        if self.way == "a coroutine":
+            return self._post_later(*args, **kwargs)
+        if self.way == "a future":
+            return self._outcome(*args, **kwargs)
+        return super().post(*args, **kwargs)
+
+    def _outcome(self, *args: Any, **kwargs: Any) -> asyncio.Future[None]:
+        future = asyncio.get_running_loop().create_future()
+        try:
+            future.set_result(super().post(*args, **kwargs))
+        except ChannelFull as error:
+            self.refused += 1
+            future.set_exception(error)
+        return future
+
+    async def _post_later(self, *args: Any, **kwargs: Any) -> None:
+        await asyncio.sleep(0)
+        try:
+            super().post(*args, **kwargs)
+        except ChannelFull:
+            self.refused += 1
+            raise
+
+
+posts = pytest.mark.parametrize("way", ["at once", "a future", "a coroutine"])
+
+
+@posts
+async def test_a_full_channel_is_tried_again_on_the_loop(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """PM-05: the same for async consumers, without blocking the loop; what follows comes behind it."""
     monkeypatch.setattr(outbox_module, "FULL_RETRY_INTERVAL", 0)
-    layer = InMemoryChannelLayer(capacity=1)
-    Channel("a", channel_layer=layer).send({"n": 0})
+    layer = Slow(way, channel_capacity={"a": 1})
+    layer.sync.send("a", {"n": 0})
+
+    async def consumer(message: Any) -> None:
+        for number in range(1, 4):
+            Channel("ab"[number == 2], channel_layer=layer).send({"n": number})
+
+    task = asyncio.create_task(run_on_loop(consumer))
+    for number in (0, 1, 3):
+        await until(lambda number=number: layer.refused > number or task.done(), "it was tried")
+        assert await layer.receive("a") == {"n": number}
+    await task
+    assert drain(layer.sync, "b") == [{"n": 2}]
+    assert layer.refused >= 2
+
+
+@posts
+async def test_what_stays_full_is_lost_alone_on_the_loop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    """PM-06, PM-07: after 2 s a full channel costs its message, logged with the target; the rest is sent."""
+    clock = Clock()
+    monkeypatch.setattr(outbox_module, "time", clock)
+    monkeypatch.setattr(outbox_module, "FULL_RETRY_INTERVAL", 0)
+    layer = Slow(way, channel_capacity={"full": 1})
+    layer.sync.send("full", {"n": 0})
+
+    async def consumer(message: Any) -> None:
+        Channel("full", channel_layer=layer).send({"n": 1})
+        Channel("rest", channel_layer=layer).send({"n": 2})
+
+    task = asyncio.create_task(run_on_loop(consumer))
+    await until(lambda: layer.refused > 5, "it was tried again and again")
+    clock.now = 3.0
+    await task
+    assert drain(layer.sync, "rest") == [{"n": 2}]
+    assert drain(layer.sync, "full") == [{"n": 0}]
+    (record,) = caplog.records
+    assert "a message to full could not be delivered and is lost: channel 'full' is full" in record.getMessage()
+
+
+async def test_a_consumer_cancelled_while_its_channel_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PM-05: who cancels need not wait for the rest of the two seconds."""
+    monkeypatch.setattr(outbox_module, "FULL_RETRY_INTERVAL", 0)
+    layer = Slow("a coroutine", capacity=1)
+    layer.sync.send("a", {"n": 0})
 
     async def consumer(message: Any) -> None:
         Channel("a", channel_layer=layer).send({"n": 1})
-        Channel("b", channel_layer=layer).send({"n": 2})
 
     task = asyncio.create_task(run_on_loop(consumer))
-    assert await layer.receive("a") == {"n": 0}
-    await task
-    assert drain(layer.sync, "a") == [{"n": 1}]
-    assert drain(layer.sync, "b") == [{"n": 2}]
+    await until(lambda: layer.refused > 1, "it was tried again")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert drain(layer.sync, "a") == [{"n": 0}]
 
 
 def test_what_cannot_be_delivered_is_lost_alone(
