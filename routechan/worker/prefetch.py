@@ -204,8 +204,7 @@ class Prefetcher:
 
     def _ended(self, delivery: Delivery) -> None:
         """``delivery`` is done: what comes after it on its reply channel is next."""
-        if self._running.pop(delivery, delivery) is delivery:
-            return  # it waited behind another, and has been given up
+        del self._running[delivery]
         reply_channel = delivery.content.get("reply_channel")
         if isinstance(reply_channel, str):
             behind = self._behind.get(reply_channel)

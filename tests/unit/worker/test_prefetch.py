@@ -11,8 +11,10 @@ import pytest
 from routechan import Channel, ChannelFull, ConsumeLater, Message, include, route
 from routechan.consumers.dispatch import Dispatcher
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer
+from routechan.layers.base import Delivery
 from routechan.routing import Router
 from routechan.worker import prefetch as prefetch_module
+from routechan.worker.prefetch import Prefetcher
 from routechan.worker.process import WorkerProcess
 from tests.waiting import until
 
@@ -296,3 +298,49 @@ async def test_stop_waits_for_what_was_taken(default_layer: SyncChannelLayer) ->
     assert seen == [1]
     Channel("x").send({"n": 2})
     assert drain(default_layer, "x") == [{"n": 2}]
+
+
+@pytest.mark.parametrize("end", ["leave", "stop"])
+async def test_what_was_on_its_way_is_consumed(
+    default_layer: SyncChannelLayer, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """R7: what the layer had fetched for this process goes to no other one, so it is consumed before the end."""
+    seen: list[int] = []
+
+    async def consume(delivery: Delivery) -> None:
+        seen.append(delivery.content["n"])
+
+    async def withdraw(channels: Any) -> list[Delivery]:
+        return [Delivery(name, {"n": 1}, {}) for name in channels]
+
+    monkeypatch.setattr(default_layer.layer, "withdraw", withdraw)
+    prefetcher = Prefetcher(default_layer.layer)
+    prefetcher.start(consume, ["x"])
+    if end == "leave":
+        await asyncio.wait_for(prefetcher.leave(["x"]), DEADLINE)
+        monkeypatch.undo()
+    assert await prefetcher.stop() == 0
+    assert seen == [1]
+    assert prefetcher.in_hand == 0
+
+
+async def test_a_message_that_cannot_be_begun(
+    default_layer: SyncChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error costs one message, and is logged; those behind it on its reply channel come."""
+    seen: list[int] = []
+
+    def consume(delivery: Delivery) -> None:
+        if delivery.content["n"] == 0:
+            raise RuntimeError("a mistake of ours")
+        seen.append(delivery.content["n"])
+        delivery.done()
+
+    prefetcher = Prefetcher(default_layer.layer)
+    prefetcher.start(consume, ["x"])
+    for number in range(3):
+        await default_layer.layer.send("x", {"n": number, "reply_channel": "r"})
+    await until(lambda: seen == [1, 2])
+    assert await prefetcher.stop() == 0
+    assert "Consuming a message on x failed" in caplog.text
+    assert "a mistake of ours" in caplog.text

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from routechan.encoding import Serializer
+from routechan.exceptions import ChannelLayerUnavailable
 from routechan.layers.envelope import MESSAGE, Envelope
 from routechan.layers.losses import Losses
 from routechan.layers.options import CapacityRules
@@ -21,6 +22,7 @@ from routechan.layers.redis.commands.script import Operation, Script, Step
 from routechan.layers.redis.connection import RedisClock, Retry
 from routechan.layers.redis.driver import Driver
 from routechan.layers.redis.engine import Engine
+from routechan.layers.redis.schema import hash_tag_of
 from routechan.layers.redis.wire import Wire
 from routechan.layers.statistics import Counts
 from routechan.layers.store import Store
@@ -138,6 +140,38 @@ def test_a_fetcher_needs_a_store_and_a_driver() -> None:
     assert fetcher.readers() == []
 
 
+def test_a_fetch_that_a_server_holds_up() -> None:
+    """R6: the pop that is held up leaves the places behind that server to another pop; nothing is asked for twice."""
+    bench, store = Bench(), make_store()
+    near, far = FakeNode("near"), FakeNode("far")
+    topology = FakeTopology(near, far)
+    topology.tags[hash_tag_of("b")] = far
+    driver: Any = Performed()
+    driver.answers = [None]
+    driver.start = lambda operation, callback: driver.started.append((operation, callback))
+    driver.is_late = lambda hash_tag: False
+    no_tools: Any = None
+    fetcher = Fetcher(store, driver, bench.messages, bench.context, topology, no_tools)
+    waiter = ThreadWaiter(("a", "b"))
+    assert not store.take(waiter)
+    fetcher.demand_any(["a", "b"])
+    ((held_up, came),) = driver.started
+    assert fetcher._asked == {"a": 1, "b": 1}
+    step = next(held_up.script())
+    first = "a" if step.calls[0][0] == hash_tag_of("a") else "b"
+    held_up.held_up()
+    assert len(driver.started) == 2
+    assert fetcher._asked == {"a": 1, "b": 1}
+    other = next(driver.started[1][0].script())
+    assert [tag for tag, _ in other.calls] == [hash_tag_of("b" if first == "a" else "a")]
+    held_up.held_up()
+    assert len(driver.started) == 2
+    came([arrival(first, 2000.0)], None)()
+    assert waiter.received().name == first
+    driver.started[1][1]([], None)()
+    assert fetcher._asked == {}
+
+
 class Demands(NoSource):
     """Keeps what is asked for. Lifetime: test."""
 
@@ -146,6 +180,9 @@ class Demands(NoSource):
 
     def demand_any(self, queues: Sequence[str]) -> None:
         self.asked.append(tuple(queues))
+
+    def demand(self, queue: str) -> None:
+        raise ChannelLayerUnavailable("this channel layer was closed; nothing was sent")
 
     def no_demand(self, queues: Iterable[str]) -> None:
         self.asked.append(("no", *queues))
@@ -164,6 +201,36 @@ async def test_a_subscription_needs_a_store_and_a_source() -> None:
     subscription.end()
     assert source.asked[-1] == ("no", "a", "b")
     assert (found[0].channel, found[0].content, found[0].headers) == ("b", {"n": 1}, {})
+
+
+async def test_a_wait_that_nothing_can_end_is_none() -> None:
+    """R7: where the source is closed, whoever would wait is told, and takes no message that comes later."""
+    store, source, opener = make_store(), Demands(), Opener(Serializer(), Losses(Counts()))
+    receiver = Receiver(store, source, opener, 0.01)
+    with pytest.raises(ChannelLayerUnavailable):
+        receiver.begin("a", "a")
+    assert source.asked == [("no", "a")]
+    assert store.waiting("a") == 0
+    store.put("a", Serializer().encode({"n": 1}))
+    found = receiver.receive_delivery(["a"], False)
+    assert found is not None
+    assert found.content == {"n": 1}
+
+
+def test_a_subscription_whose_loop_is_closed() -> None:
+    """R10: it takes nothing with it; the next reader gets the message."""
+    store, opener = make_store(), Opener(Serializer(), Losses(Counts()))
+
+    async def subscribe() -> StoreSubscription:
+        return StoreSubscription(store, NoSource(), opener, ["a"], lambda delivery: None, 1)
+
+    subscription = asyncio.run(subscribe())
+    store.put("a", b"body")
+    assert store.waiting("a") == 0
+    waiter = ThreadWaiter(("a",))
+    assert store.take(waiter)
+    assert waiter.received().body == b"body"
+    assert subscription.held() == ()
 
 
 @pytest.fixture
