@@ -46,6 +46,8 @@ COUNT_INTERVAL = 1.0
 class Outcome(enum.Enum):
     """How an event ended: acked by a worker, also where its consumer failed, lost with one, or given up as late.
 
+    ``WITHDRAWN`` is that it never was sent, because it was in the backlog when its connection had gone.
+
     ``RELEASED`` is no end: the task of its connection, which is gone, waits for it no longer.
     """
 
@@ -53,6 +55,7 @@ class Outcome(enum.Enum):
     FAILED = enum.auto()
     LOST = enum.auto()
     LATE = enum.auto()
+    WITHDRAWN = enum.auto()
     RELEASED = enum.auto()
 
 

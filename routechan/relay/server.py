@@ -29,7 +29,7 @@ from .streams import RunningStreams
 
 logger = logging.getLogger("routechan")
 
-DISCONNECT = SOCKET_CHANNELS[2]
+CONNECT, DISCONNECT = SOCKET_CHANNELS[0], SOCKET_CHANNELS[2]
 HTTP_REQUEST, HTTP_DISCONNECT = HTTP_CHANNELS
 
 #: Seconds that an event may take, with its wait for a worker, before its connection goes on without it.
@@ -322,7 +322,7 @@ class RelayedConnection:
         outlet: where the connection's replies leave.
     """
 
-    __slots__ = ("_event", "_outlet", "_relay", "_streams_at")
+    __slots__ = ("_event", "_outlet", "_relay", "_streams_at", "_unknown")
 
     #: See ``Events``.
     elsewhere = True
@@ -332,6 +332,7 @@ class RelayedConnection:
         self._outlet = outlet
         self._event: InFlightEvent | None = None
         self._streams_at: dict[int, str] | None = None  # number of the event -> control channel of its worker
+        self._unknown = False  # no worker has heard of it, nor will
 
     async def handle(self, channel: str, content: Content) -> None:
         """Have a worker consume the event ``content`` of ``channel``.
@@ -343,6 +344,8 @@ class RelayedConnection:
             Exception: whatever else the layer refused it with.
         """
         relay = self._relay
+        if self._unknown:
+            return
         if channel == HTTP_DISCONNECT:  # nothing comes after it, and workers need not have a route for it
             relay.tell(channel, content)
             return
@@ -352,7 +355,7 @@ class RelayedConnection:
             outcome = await event.outcome
             if outcome is Outcome.FAILED:
                 self._outlet.failed(content.get("order"))
-            elif outcome is not Outcome.ACKED and outcome is not Outcome.RELEASED:
+            elif outcome in (Outcome.LATE, Outcome.LOST):
                 await self._without_ack(event, outcome)
         finally:
             if outcome is not Outcome.RELEASED:
@@ -368,10 +371,17 @@ class RelayedConnection:
     def release(self) -> None:
         """Have ``handle`` return, because the connection is gone.
 
-        The event stays in flight until ``idle`` has returned.
+        The event stays in flight until ``idle`` has returned. Only the connect of a socket leaves the backlog at once,
+        and then no worker is told of the disconnect either: where all come at once, those who wait have the room of
+        those who do no more.
         """
         event = self._event
-        if event is not None and not event.outcome.done():
+        if event is None or event.outcome.done():
+            return
+        if event.in_backlog and event.destination.channel == CONNECT:
+            self._unknown = True
+            event.outcome.set_result(Outcome.WITHDRAWN)
+        else:
             waited, event.outcome = event.outcome, event.outcome.get_loop().create_future()
             waited.set_result(Outcome.RELEASED)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from routechan.exceptions import MessageTooLarge
 from routechan.layers import InMemoryChannelLayer
 from routechan.relay import server as server_module
 from routechan.relay.protocol import DeliveryTag, tag_of
+from routechan.telemetry.counters import counters
+from tests.harness import WebSocket
 from tests.waiting import stretched, until
 
 from ..asgi.clients import logged
@@ -75,6 +78,36 @@ async def test_room_is_given_in_turn(caplog: pytest.LogCaptureFixture) -> None:
         assert [client.events() for client in clients] == [[]] * len(clients)
     assert seen == [str(number) for number in range(20)]
     assert logged(caplog) == []
+
+
+async def test_a_connect_that_nobody_waits_for() -> None:
+    """Its client was refused while it was in the backlog: no consumer runs for it, and none for its disconnect."""
+    layer = InMemoryChannelLayer(channel_capacity={"websocket.connect": 1}).sync
+    release = threading.Event()
+    connected: list[str] = []
+    disconnected: list[str] = []
+
+    def connect(message: Message) -> None:
+        release.wait(DEADLINE)
+        connected.append(message["reply_channel"])
+
+    def disconnect(message: Message) -> None:
+        disconnected.append(message["reply_channel"])
+
+    routing = [route("websocket.connect", connect), route("websocket.disconnect", disconnect)]
+    async with working(layer, *routing, threads=1), serving(layer, handshake_timeout=1.0) as application:
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(WebSocket(application)) for _ in range(6)]
+            waiting = application._consumers._destinations
+            await until(lambda: len(waiting) and len(waiting["websocket.connect"].backlog) == 4, "four wait for room")
+            for client in clients:
+                assert (await client.event())["type"] != "websocket.accept"
+            await until(lambda: not waiting["websocket.connect"].backlog, "nobody waits for room any more")
+            release.set()
+        await until(lambda: len(disconnected) == 2, "those that a worker knew are disconnected")
+    assert len(connected) == 2
+    assert sorted(connected) == sorted(disconnected)
+    assert counters.events_waiting == 0
 
 
 @pytest.mark.usefixtures("only_acks")
