@@ -67,6 +67,7 @@ class Fleet:
         self._counts = servers, workers
         self.servers: list[ServerProcess] = []
         self.workers: list[WorkerProgram] = []
+        self._left = ""  # what workers had logged that are gone
 
     def __enter__(self) -> Fleet:
         servers, workers = self._counts
@@ -113,6 +114,7 @@ class Fleet:
         old.signal(number)
         status = await asyncio.to_thread(old.ended)
         await asyncio.to_thread(old.stop)
+        self._left += old.output
         self.workers[index] = self.new_worker()
         await asyncio.to_thread(self.workers[index].start)
         return status
@@ -139,6 +141,11 @@ class Fleet:
         """What the servers have logged."""
         return "".join(server.output for server in self.servers)
 
+    @property
+    def output_of_workers(self) -> str:
+        """What the workers have logged, those that are gone too."""
+        return self._left + "".join(worker.output for worker in self.workers)
+
 
 def resident(pid: int) -> int:
     """KiB of memory that a process holds; 0 where that cannot be told."""
@@ -146,4 +153,11 @@ def resident(pid: int) -> int:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
+    return 0
+
+
+def descriptors(pid: int) -> int:
+    """How many descriptors a process has open; 0 where that cannot be told."""
+    with suppress(OSError):
+        return len(os.listdir(f"/proc/{pid}/fd"))
     return 0

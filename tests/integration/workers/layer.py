@@ -13,8 +13,7 @@ def shared_layer() -> RedisChannelLayer:
     layer = RedisChannelLayer(
         hosts=[os.environ["REDIS"]],
         prefix=os.environ["REDIS_PREFIX"],
-        lease=2.0,
-        **json.loads(os.environ.get("LAYER_OPTIONS", "{}")),
+        **{"lease": 2.0, **json.loads(os.environ.get("LAYER_OPTIONS", "{}"))},
     )
     channel_layers.set(DEFAULT_CHANNEL_LAYER, layer.sync)
     return layer

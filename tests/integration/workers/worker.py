@@ -1,9 +1,13 @@
-"""A worker process without Django: ``python -m tests.integration.workers.worker THREADS``. SIGTERM drains it."""
+"""A worker process without Django: ``python -m tests.integration.workers.worker THREADS``. SIGTERM drains it.
+
+``ROUTING`` in the environment is the dotted path of another routing than that of ``consumers``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 
@@ -12,14 +16,15 @@ from routechan.routing import Router, default_routes
 from routechan.worker import events
 from routechan.worker.process import WorkerProcess
 
-from .consumers import channel_routing
 from .layer import shared_layer
+
+ROUTING = "tests.integration.workers.consumers.channel_routing"
 
 events.SERVER_CHECK_INTERVAL = 0.5  # tests wait for it
 
 
 async def main() -> int:
-    router = Router(channel_routing, defaults=default_routes())
+    router = Router(os.environ.get("ROUTING", ROUTING), defaults=default_routes())
     layer = shared_layer()
     worker = WorkerProcess(
         Dispatcher(router),
