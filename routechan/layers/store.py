@@ -16,6 +16,7 @@ from .. import names
 from ..encoding import LazyContent
 from ..exceptions import ChannelFull, InvalidContent, InvalidName
 from .envelope import MESSAGE, Deliver, Envelope, make_envelope
+from .memberships import Memberships
 from .options import CapacityRules
 from .statistics import Counts
 from .waiters import Subscriber, Waiter, in_turn, wake
@@ -61,9 +62,7 @@ class Store:
         self._purge_at = clock() + 2 * expiry
         self._queues: dict[str, deque[Envelope]] = {}
         self._waiters: dict[str, list[Waiter]] = {}
-        # group -> queue name -> channel -> end; by queue name, because one ``deliver`` serves all members of a queue
-        self._groups: dict[str, dict[str, dict[str, float]]] = {}
-        self._memberships: dict[str, set[str]] = {}
+        self._memberships = Memberships()
 
     def is_own(self, queue_name: str) -> bool:
         """Whether ``queue_name`` holds channels of this process."""
@@ -293,9 +292,9 @@ class Store:
         while stored and stored[0].expires < now:
             # An unread message ends the memberships of its channel (item 43 of the spec's list).
             channel = stored.popleft().name
-            for group in tuple(self._memberships.get(channel, ())):
+            for group in self._memberships.of(channel):
                 self._ended.append((group, channel))
-                self._discard(group, channel)
+                self._memberships.discard(group, channel)
             self.counts.add(names.queue_name(queue), "expired_count")
         if not stored:
             del self._queues[queue]
@@ -306,26 +305,19 @@ class Store:
     def add(self, group: str, channel: str) -> bool:
         """Whether ``channel``, which this makes a member of ``group``, is the first of its queue there."""
         with self._lock:
-            queues = self._groups.setdefault(group, {})
-            members = queues.setdefault(names.queue_name(channel), {})
-            first = not members
-            members.pop(channel, None)  # re-inserted, so that members stay in order of their end
-            members[channel] = self.clock() + self.group_expiry
-            self._memberships.setdefault(channel, set()).add(group)
-            return first
+            return self._memberships.add(group, channel, self.clock() + self.group_expiry)
 
     def discard(self, group: str, channel: str) -> bool:
         """Whether ``channel``, whose membership of ``group`` this ends, was the last of its queue there."""
         with self._lock:
-            return self._discard(group, channel)
+            return self._memberships.discard(group, channel)
 
     def forget(self, channel: str) -> list[tuple[str, bool]]:
         """The groups whose membership of ``channel`` this ends, each with whether it was the last of its queue."""
         if channel not in self._memberships:
             return []
         with self._lock:
-            groups = tuple(self._memberships.get(channel, ()))
-            return [(group, self._discard(group, channel)) for group in groups]
+            return [(group, self._memberships.discard(group, channel)) for group in self._memberships.of(channel)]
 
     def take_ended(self) -> list[tuple[str, str]]:
         """The memberships, as ``(group, channel)``, that expired or went unread since the last call."""
@@ -337,8 +329,8 @@ class Store:
     def members(self, group: str, queue_name: str | None = None) -> dict[str, list[str]]:
         """The live members of ``group`` by queue name, of ``queue_name`` or of all; expired ones are removed first."""
         with self._lock:
-            queues = self._groups.get(group)
-            if queues is None:
+            queues = self._memberships.in_group(group)
+            if not queues:
                 return {}
             now = self.clock()
             found: dict[str, list[str]] = {}
@@ -385,9 +377,9 @@ class Store:
         with self._lock:
             return [
                 (group, channel)
-                for channel, groups in self._memberships.items()
+                for channel in self._memberships.channels()
                 if not live or names.queue_name(channel) in self.attached or self.waiting(channel)
-                for group in groups
+                for group in self._memberships.of(channel)
             ]
 
     def attach(self, queue_name: str, deliver: Deliver) -> None:
@@ -401,45 +393,25 @@ class Store:
         """The memberships under ``queue_name``, as ``(group, channel)``, which this ends with its ``attach``."""
         with self._lock:
             self.attached.pop(queue_name, None)
-            ended = [
-                (group, channel) for group, queues in self._groups.items() for channel in queues.get(queue_name, ())
-            ]
+            ended = self._memberships.in_queue(queue_name)
             for group, channel in ended:
-                self._discard(group, channel)
+                self._memberships.discard(group, channel)
             return ended
 
     def flush(self) -> None:
         """Remove all messages and memberships."""
         with self._lock:
             self._queues.clear()
-            self._groups.clear()
             self._memberships.clear()
 
     def _evict(self, group: str, queue_name: str, now: float) -> None:
-        members = self._groups.get(group, {}).get(queue_name, {})
+        members = self._memberships.in_group(group).get(queue_name, {})
         over = list(itertools.takewhile(lambda channel: members[channel] < now, members))
         for channel in over:
             self._ended.append((group, channel))
-            self._discard(group, channel)
+            self._memberships.discard(group, channel)
         for queue in self._queues.keys() & (members if self.is_own(queue_name) else {queue_name}):
             self._live(queue)
-
-    def _discard(self, group: str, channel: str) -> bool:
-        groups = self._memberships.get(channel)
-        if groups is None or group not in groups:
-            return False
-        groups.remove(group)
-        if not groups:
-            del self._memberships[channel]
-        queue_name = names.queue_name(channel)
-        members = self._groups[group][queue_name]
-        del members[channel]
-        if members:
-            return False
-        del self._groups[group][queue_name]
-        if not self._groups[group]:
-            del self._groups[group]
-        return True
 
 
 def channels_of(members: dict[str, list[str]]) -> Iterable[str]:

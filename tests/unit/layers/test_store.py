@@ -68,7 +68,7 @@ class Bench:
     def empty(self) -> bool:
         """Nothing is held at all."""
         store = self.store
-        return not (store._queues or store._waiters or store._groups or store._memberships)
+        return not (store._queues or store._waiters or store._memberships)
 
 
 @pytest.fixture

@@ -1,0 +1,80 @@
+"""Which channels are members of which groups, as far as one process keeps that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from .. import names
+
+_NO_MEMBERS: Mapping[str, dict[str, float]] = {}
+
+
+class Memberships:
+    """Memberships with their ends. Lifetime: that of the store whose lock is held around each call."""
+
+    def __init__(self) -> None:
+        # group -> queue name -> channel -> end; by queue name, because one ``deliver`` serves all members of a queue
+        self._groups: dict[str, dict[str, dict[str, float]]] = {}
+        self._of: dict[str, set[str]] = {}  # channel -> its groups
+
+    def __contains__(self, channel: str) -> bool:
+        return channel in self._of
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def add(self, group: str, channel: str, end: float) -> bool:
+        """Make ``channel`` a member of ``group`` until ``end``, or renew that.
+
+        Returns:
+            Whether it is the first of its queue there.
+        """
+        members = self._groups.setdefault(group, {}).setdefault(names.queue_name(channel), {})
+        first = not members
+        members.pop(channel, None)  # re-inserted, so that members stay in order of their end
+        members[channel] = end
+        self._of.setdefault(channel, set()).add(group)
+        return first
+
+    def discard(self, group: str, channel: str) -> bool:
+        """End the membership of ``channel`` in ``group``, if there is one.
+
+        Returns:
+            Whether it was the last of its queue there.
+        """
+        groups = self._of.get(channel)
+        if groups is None or group not in groups:
+            return False
+        groups.remove(group)
+        if not groups:
+            del self._of[channel]
+        queue_name = names.queue_name(channel)
+        members = self._groups[group][queue_name]
+        del members[channel]
+        if members:
+            return False
+        del self._groups[group][queue_name]
+        if not self._groups[group]:
+            del self._groups[group]
+        return True
+
+    def of(self, channel: str) -> tuple[str, ...]:
+        """The groups that ``channel`` is a member of."""
+        return tuple(self._of.get(channel, ()))
+
+    def in_group(self, group: str) -> Mapping[str, dict[str, float]]:
+        """The members of ``group``: queue name -> channel -> end, in order of the ends."""
+        return self._groups.get(group, _NO_MEMBERS)
+
+    def in_queue(self, queue_name: str) -> list[tuple[str, str]]:
+        """Each ``(group, channel)`` of the channels in ``queue_name``."""
+        return [(group, channel) for group, queues in self._groups.items() for channel in queues.get(queue_name, ())]
+
+    def channels(self) -> Iterable[str]:
+        """All channels that are members of anything."""
+        return self._of.keys()
+
+    def clear(self) -> None:
+        """End all memberships."""
+        self._groups.clear()
+        self._of.clear()
