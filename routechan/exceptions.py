@@ -12,6 +12,7 @@
     ├── WouldBlock (RuntimeError)             a blocking call on the event loop
     ├── ChannelFull                           a channel has reached its capacity
     ├── MessageTooLarge                       content larger than the layer carries
+    ├── TooManyGroups                         a socket in as many groups as it may be
     ├── ChannelLayerUnavailable (ConnectionError)  the server of a layer did not answer
     ├── MissingExtra (ImportError)            an optional library that is not installed
     └── raised by consumers
@@ -111,6 +112,28 @@ class ChannelFull(RoutechanError, _ChannelFull):  # type: ignore[misc]
 
 class MessageTooLarge(RoutechanError, _MessageTooLarge):  # type: ignore[misc]
     """The content is larger than the layer carries."""
+
+
+class TooManyGroups(RoutechanError):
+    """A channel of a process, such as a socket's, is a member of as many groups as one may be.
+
+    Args:
+        channel: The channel's name.
+        group: The group that it was to join.
+        most: The option ``max_groups`` of its layer.
+    """
+
+    def __init__(self, channel: str, group: str, most: int) -> None:
+        super().__init__(channel, group, most)
+        self.channel = channel
+        self.group = group
+        self.most = most
+
+    def __str__(self) -> str:
+        return (
+            f"{self.channel!r} is a member of {self.most} groups, as many as one channel may be, and was to join "
+            f"{self.group!r} too; have it leave groups it does not need, or raise the option max_groups of the layer"
+        )
 
 
 class ChannelLayerUnavailable(RoutechanError, ConnectionError):

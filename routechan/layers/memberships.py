@@ -62,6 +62,10 @@ class Memberships:
         """The groups that ``channel`` is a member of."""
         return tuple(self._of.get(channel, ()))
 
+    def count(self, channel: str) -> int:
+        """How many groups ``channel`` is a member of."""
+        return len(self._of.get(channel, ()))
+
     def in_group(self, group: str) -> Mapping[str, dict[str, float]]:
         """The members of ``group``: queue name -> channel -> end, in order of the ends."""
         return self._groups.get(group, _NO_MEMBERS)

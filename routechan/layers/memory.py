@@ -10,13 +10,22 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import names
-from ..encoding import MAX_SIZE, Content, LazyContent, Serializer, check_content, encode_headers
+from ..encoding import MAX_SIZE, Content, LazyContent, Serializer, encode_headers
 from ..exceptions import ChannelFull
 from .delays import Delays
 from .envelope import Deliver, Headers
 from .faces import StoreChannelLayer, StoreSyncLayer
 from .losses import Losses
-from .options import FULL_DELAY, NOW, Capacities, CapacityRules, check_delay, check_seconds
+from .options import (
+    FULL_DELAY,
+    MAX_GROUPS,
+    NOW,
+    Capacities,
+    CapacityRules,
+    check_delay,
+    check_group_send,
+    check_seconds,
+)
 from .receiver import NoSource, Opener, Receiver
 from .statistics import Counts
 from .store import Store, channels_of
@@ -34,6 +43,7 @@ class InMemoryChannelLayer(StoreChannelLayer):
         capacity: messages that a queue holds.
         channel_capacity: other capacities, by glob or compiled pattern.
         max_size: bytes of encoded content that a message has at most.
+        max_groups: groups that one socket, or other channel of this process, may be a member of; None for any number.
         clock: the time in seconds, for stamps and expiry.
 
     Raises:
@@ -50,6 +60,7 @@ class InMemoryChannelLayer(StoreChannelLayer):
         channel_capacity: Capacities | None = None,
         *,
         max_size: int = MAX_SIZE,
+        max_groups: int | None = MAX_GROUPS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_seconds(expiry=expiry, group_expiry=group_expiry)
@@ -59,7 +70,7 @@ class InMemoryChannelLayer(StoreChannelLayer):
         self.channel_capacity = channel_capacity
         self.process = names.new_process(names.random_part(3))
         self._counts = Counts()
-        rules = CapacityRules(capacity, channel_capacity)
+        rules = CapacityRules(capacity, channel_capacity, max_groups)
         serializer = Serializer(max_size)
         self._store = Store(self.process, expiry, group_expiry, rules, clock, self._counts)
         self._receiver = Receiver(self._store, NoSource(), Opener(serializer, Losses(self._counts)), BLOCKING_WAIT)
@@ -173,8 +184,7 @@ class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
         self._delays.call_later(delay, due)
 
     def send_group(self, group: str, content: Content, delay: float = NOW, *, headers: Headers | None = None) -> None:
-        names.check_group_name(group)
-        check_content(content)
+        check_group_send(group, content)
         lazy, encoded = LazyContent(self._serializer, content=content), encode_headers(headers)
         if check_delay(delay):
             later = LazyContent(self._serializer, data=lazy.data)

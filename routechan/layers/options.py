@@ -8,13 +8,18 @@ import re
 from collections.abc import Mapping
 
 from .. import exceptions, names
+from ..encoding import Content, check_content
 
 #: Globs or compiled patterns -> messages a queue holds.
 Capacities = Mapping["str | re.Pattern[str]", int]
 
 
+#: Groups that a channel of a process may be a member of, by default: some hundred KiB for each socket.
+MAX_GROUPS = 1000
+
+
 class CapacityRules:
-    """How many unread messages a queue may hold. Lifetime: layer.
+    """How many unread messages a queue may hold, and how many groups one channel may be in. Lifetime: layer.
 
     The first pattern that matches counts: a shell glob must match the whole name, a compiled expression its start. The
     full channel name is tried before the part up to ``!`` (R4), because older layers matched one or the other.
@@ -22,13 +27,14 @@ class CapacityRules:
     Args:
         capacity: messages per queue.
         channel_capacity: other capacities, by pattern.
+        max_groups: groups that a channel of a process may be a member of; None for any number.
 
     Raises:
-        InvalidChannelLayerError: a capacity is no number from 1 on, or a pattern is none.
+        InvalidChannelLayerError: a number is none from 1 on, or a pattern is none.
     """
 
-    def __init__(self, capacity: int, channel_capacity: Capacities | None) -> None:
-        _check_capacity("capacity", capacity)
+    def __init__(self, capacity: int, channel_capacity: Capacities | None, max_groups: int | None = MAX_GROUPS) -> None:
+        _check_number("capacity", capacity, "messages")
         if channel_capacity is not None and not isinstance(channel_capacity, Mapping):
             raise exceptions.InvalidChannelLayerError(
                 f"channel_capacity is a dict of patterns and capacities, such as {{'http.*': 200}}, not "
@@ -39,8 +45,11 @@ class CapacityRules:
                 raise exceptions.InvalidChannelLayerError(
                     f"channel_capacity has the key {pattern!r}; a pattern is a glob or a compiled expression"
                 )
-            _check_capacity(f"channel_capacity[{pattern!r}]", limit)
+            _check_number(f"channel_capacity[{pattern!r}]", limit, "messages")
+        if max_groups is not None:
+            _check_number("max_groups", max_groups, "groups", ", or None")
         self.capacity = capacity
+        self.max_groups = max_groups
         self._patterns: list[tuple[re.Pattern[str], int]] = [
             (re.compile(fnmatch.translate(pattern)) if isinstance(pattern, str) else pattern, limit)
             for pattern, limit in (channel_capacity or {}).items()
@@ -71,9 +80,18 @@ def check_seconds(or_zero: bool = False, **options: object) -> None:
             raise exceptions.InvalidChannelLayerError(f"{name} is a number of seconds {expected}, not {value!r}")
 
 
-def _check_capacity(where: str, capacity: object) -> None:
-    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
-        raise exceptions.InvalidChannelLayerError(f"{where} is a number of messages from 1 on, not {capacity!r}")
+def check_group_send(group: str, content: Content) -> None:
+    """Raise ``InvalidName`` unless ``group`` is the name of one, ``InvalidContent`` unless ``content`` is a dict."""
+    if type(group) is str:
+        names.checked_group(group)
+    else:
+        names.check_group_name(group)
+    check_content(content)
+
+
+def _check_number(where: str, number: object, of: str, otherwise: str = "") -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise exceptions.InvalidChannelLayerError(f"{where} is a number of {of} from 1 on{otherwise}, not {number!r}")
 
 
 def share_of(prefetch: int, channels: int) -> int:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from .. import names
 from ..encoding import LazyContent
-from ..exceptions import ChannelFull, InvalidContent, InvalidName
+from ..exceptions import ChannelFull, InvalidContent, InvalidName, TooManyGroups
+from ..telemetry.counters import counters
 from .envelope import MESSAGE, Deliver, Envelope, make_envelope
 from .memberships import Memberships
 from .options import CapacityRules
@@ -31,7 +32,7 @@ class Store:
     Args:
         process: the part of this process' channel names before ``!``.
         expiry, group_expiry: seconds that an unread message and a membership live.
-        rules: how many messages a queue holds.
+        rules: how many messages a queue holds, and how many groups a channel of this process may be in.
         clock: the time in seconds, for stamps and expiry.
         counts: where messages are counted.
         ended_kept: how many memberships that expired or went unread are remembered for ``take_ended``.
@@ -303,8 +304,14 @@ class Store:
     # Groups
 
     def add(self, group: str, channel: str) -> bool:
-        """Whether ``channel``, which this makes a member of ``group``, is the first of its queue there."""
+        """Whether ``channel``, which this makes a member of ``group``, is the first of its queue there.
+
+        Raises ``TooManyGroups``.
+        """
         with self._lock:
+            most = self.rules.max_groups
+            if most is not None and self._memberships.count(channel) >= most:
+                self._check_room(group, channel, most)
             return self._memberships.add(group, channel, self.clock() + self.group_expiry)
 
     def discard(self, group: str, channel: str) -> bool:
@@ -403,6 +410,19 @@ class Store:
         with self._lock:
             self._queues.clear()
             self._memberships.clear()
+
+    def _check_room(self, group: str, channel: str, most: int) -> None:
+        """Raise ``TooManyGroups`` if ``channel`` of this process is in ``most`` groups, and not in ``group``."""
+        queue_name, now = names.queue_name(channel), self.clock()
+        groups = self._memberships.of(channel)
+        if group in groups or not self.is_own(queue_name):
+            return
+        if queue_name not in self.attached:
+            for each in groups:
+                self._evict(each, queue_name, now)
+        if self._memberships.count(channel) >= most:
+            counters.limited["max_groups"] += 1
+            raise TooManyGroups(channel, group, most)
 
     def _evict(self, group: str, queue_name: str, now: float) -> None:
         members = self._memberships.in_group(group).get(queue_name, {})

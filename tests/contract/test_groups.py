@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from routechan.exceptions import InvalidChannelLayerError, TooManyGroups
 from routechan.layers import BaseChannelLayer, SyncChannelLayer
 
+from .conftest import Backend
 from .reading import aeverything, areceive, contents, everything
 
 
@@ -128,6 +131,54 @@ async def test_async_group_channels(layer: BaseChannelLayer) -> None:
     assert sorted(await layer.group_channels("test-group")) == ["a", "b!c"]
     await layer.group_discard("test-group", "a")
     assert await layer.group_channels("test-group") == ["b!c"]
+
+
+async def test_a_channel_of_a_process_in_too_many_groups(backend: Backend) -> None:
+    """max_groups: one more is refused, on both faces; what it is in stays, can be renewed, and can be left."""
+    layer = backend.make(max_groups=2)
+    name, other = await layer.new_channel(), await layer.new_channel()
+    for group in ("a", "b", "a"):
+        await layer.group_add(group, name)
+    refused = f"'{name}' is a member of 2 groups, as many as one channel may be, and was to join 'c' too; have it leave"
+    with pytest.raises(TooManyGroups, match=refused):
+        await layer.group_add("c", name)
+    with pytest.raises(TooManyGroups, match="raise the option max_groups of the layer"):
+        layer.sync.group_add("c", name)
+    assert await layer.group_channels("c") == []
+    await layer.group_add("c", other)
+    layer.sync.group_discard("a", name)
+    await layer.group_add("c", name)
+    assert sorted(await layer.group_channels("c")) == sorted([name, other])
+    layer.forget(name)
+    for group in ("a", "b"):
+        await layer.group_add(group, name)
+
+
+async def test_memberships_that_expired_do_not_count(backend: Backend) -> None:
+    """max_groups: what nobody has looked at since then, too."""
+    layer = backend.make(max_groups=1, group_expiry=60)
+    name = await layer.new_channel()
+    await layer.group_add("a", name)
+    backend.elapse(61)
+    await layer.group_add("b", name)
+    assert await layer.group_channels("b") == [name]
+
+
+def test_where_the_number_of_groups_is_not_bounded(backend: Backend) -> None:
+    """max_groups: channels of no process, which only code of the site names; and None."""
+    face = backend.make(max_groups=1).sync
+    for group in ("a", "b"):
+        face.group_add(group, "plain")
+    face = backend.make(max_groups=None).sync
+    for number in range(1100):
+        face.group_add(f"group-{number}", "plain")
+
+
+@pytest.mark.parametrize("value", [0, True, "10"])
+def test_what_is_no_number_of_groups(backend: Backend, value: Any) -> None:
+    """max_groups: told when the layer is made."""
+    with pytest.raises(InvalidChannelLayerError, match="max_groups is a number of groups from 1 on, or None, not"):
+        backend.make(max_groups=value)
 
 
 async def test_both_faces_share_groups(layer: BaseChannelLayer) -> None:

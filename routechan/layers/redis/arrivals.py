@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from ...encoding import LazyContent, Serializer
-from ...exceptions import ChannelFull, ChannelLayerUnavailable
+from ...exceptions import ChannelFull, ChannelLayerUnavailable, TooManyGroups
+from ...telemetry.log_fields import log_fields
+from ...telemetry.repeats import Repeats
 from ..envelope import DUE, FLUSH, GROUP, JOIN, LEAVE, MESSAGE, Envelope
 from ..receiver import Source
 from ..store import Store
@@ -68,6 +70,8 @@ class Mailbox:
         self._look_at = look_at
         self._lock = threading.Lock()
         self._reader: Reader | None = None
+        self._full: set[str] = set()  # channels that other processes are told to be in as many groups as they may
+        self._repeats = Repeats()
         #: The queues that are read.
         self.served: set[str] = set()
 
@@ -88,6 +92,12 @@ class Mailbox:
     def readers(self) -> list[Reader]:
         """The reader if there is one, for those who stop it."""
         return [self._reader] if self._reader is not None else []
+
+    def left(self, channel: str) -> None:
+        """A membership of ``channel`` has ended: it may join another group."""
+        if channel in self._full:
+            self._full.discard(channel)
+            self._driver.start(self._groups.has_room(channel))
 
     def _arrived(self, queue: str, messages: list[bytes]) -> None:
         for data in messages:
@@ -112,16 +122,32 @@ class Mailbox:
             self._store.deliver(name, LazyContent(self._serializer, data=body), headers, queue, expires)
         elif kind == JOIN:
             channel = body.decode()
-            if self._store.add(name, channel):
+            try:
+                first = self._store.add(name, channel)
+            except TooManyGroups as error:
+                self._refuse(queue, error)
+                return
+            if first:
                 # The last member may just have left, and so removed the entry that the other process wrote.
                 self._driver.start(self._groups.rejoin([(name, channel)]))
         elif kind == LEAVE:
-            if self._store.discard(name, body.decode()):
+            channel = body.decode()
+            self._full.discard(channel)  # whoever sent this has told others
+            if self._store.discard(name, channel):
                 self._driver.start(self._groups.discard_queue([name], queue))
         elif kind == FLUSH:
             self._store.flush()
         elif kind == DUE:
             self._look_at(float(body))
+
+    def _refuse(self, queue: str, error: TooManyGroups) -> None:
+        """Take back that another process made a channel a member of one group too many."""
+        channel, group = error.channel, error.group
+        self._full.add(channel)
+        self._driver.start(self._groups.take_back(group, channel, queue not in self._store.members(group, queue)))
+        more = self._repeats.more("max_groups")
+        if more is not None:
+            logger.warning("%s%s", error, more, extra=log_fields(channel, connection=channel))
 
 
 class _Fetch:

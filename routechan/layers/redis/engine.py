@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 from ... import names
 from ...concurrency import in_consumer
-from ...encoding import Content, LazyContent, Serializer, check_content, encode_headers
+from ...encoding import Content, LazyContent, Serializer, encode_headers
 from ...exceptions import ChannelLayerUnavailable
 from ..envelope import GROUP, MESSAGE, Deliver, Headers
 from ..losses import Losses
-from ..options import NOW, Capacities, CapacityRules, check_delay
+from ..options import NOW, Capacities, CapacityRules, check_delay, check_group_send
 from ..receiver import Opener, Source
 from ..statistics import Counts
 from ..store import Store, channels_of
@@ -64,6 +64,7 @@ class Engine(Source):
         group_expiry: seconds that a membership lives.
         capacity: messages that a queue holds.
         channel_capacity: other capacities, by pattern.
+        max_groups: groups that a channel of a process may be a member of; None for any number.
         serializer: content to bytes and back.
         wire: envelopes to bytes and back.
         lease: seconds after which a process that gave no sign is taken for dead.
@@ -81,6 +82,7 @@ class Engine(Source):
         group_expiry: float,
         capacity: int,
         channel_capacity: Capacities | None,
+        max_groups: int | None,
         serializer: Serializer,
         wire: Wire,
         lease: float,
@@ -101,7 +103,7 @@ class Engine(Source):
         self._closed = False
         losses = Losses(counts)
         reconnections = Reconnections()
-        rules = CapacityRules(capacity, channel_capacity)
+        rules = CapacityRules(capacity, channel_capacity, max_groups)
         given = channel_capacity or {}
         ours: Capacities = {pattern: MAILBOX_CAPACITY for pattern in MAILBOXES if pattern not in given}
         self.store = store = Store(self.process, expiry, group_expiry, rules, clock.now, counts, ENDED_KEPT)
@@ -110,7 +112,7 @@ class Engine(Source):
             process=self.process,
             expiry=expiry,
             group_expiry=group_expiry,
-            capacities=CapacityRules(capacity, {**given, **ours}),
+            capacities=CapacityRules(capacity, {**given, **ours}, max_groups),
             clock=clock,
             counts=counts,
             wire=wire,
@@ -230,7 +232,7 @@ class Engine(Source):
             MessageTooLarge: the layer carries no message of this size.
             InvalidContent: it cannot travel, or some members cannot take it; the others got it.
         """
-        _check_group_send(group, content)
+        check_group_send(group, content)
         patience = self._patience() if waits else None
         if delay is not NOW and check_delay(delay):
             return self.post(self._send_later(GROUP, group, content, delay, headers), patience)
@@ -241,7 +243,7 @@ class Engine(Source):
 
     def call_group(self, group: str, content: Content, delay: float, headers: Headers | None) -> None:
         """Send ``content`` with ``delay`` and ``headers`` to ``group`` as ``post_group``, and wait on this thread."""
-        _check_group_send(group, content)
+        check_group_send(group, content)
         if delay is not NOW and check_delay(delay):
             self.call(self._send_later(GROUP, group, content, delay, headers))
             return
@@ -351,6 +353,7 @@ class Engine(Source):
         """The operation that ends the membership of ``channel`` in ``group`` in Redis; here it ends at once."""
         if not self.store.is_own(names.queue_name(channel)):
             return self._groups.discard(group, channel)
+        self._mailbox.left(channel)
         return self._discarded(group, channel, self.store.discard(group, channel))
 
     def _discarded(self, group: str, channel: str, last: bool) -> Operation[None]:
@@ -360,6 +363,7 @@ class Engine(Source):
 
     def forget(self, channel: str) -> None:
         """End the memberships and the last will of ``channel``, which is gone."""
+        self._mailbox.left(channel)
         for group, last in self.store.forget(channel):
             self._driver.start(self._discarded(group, channel, last))
         self.housekeeping.forget_will(channel)
@@ -438,11 +442,3 @@ class Engine(Source):
 
     def _readers(self) -> list[Reader]:
         return [*self.fetcher.readers(), *self._mailbox.readers()]
-
-
-def _check_group_send(group: str, content: Content) -> None:
-    if type(group) is str:
-        names.checked_group(group)
-    else:
-        names.check_group_name(group)
-    check_content(content)

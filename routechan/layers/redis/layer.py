@@ -17,7 +17,7 @@ from ...exceptions import ChannelLayerUnavailable, InvalidName
 from ..envelope import Deliver, Headers
 from ..faces import StoreChannelLayer, StoreSyncLayer
 from ..leased import Leased
-from ..options import NOW, Capacities, check_seconds
+from ..options import MAX_GROUPS, NOW, Capacities, check_seconds
 from ..receiver import Receiver
 from ..statistics import Counts
 from .cipher import make_cipher
@@ -41,6 +41,7 @@ OPTIONS = (
     "symmetric_encryption_keys",
     "connection_kwargs",
     "max_size",
+    "max_groups",
     "lease",
     "send_timeout",
 )
@@ -62,6 +63,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased):
         symmetric_encryption_keys: the first encrypts messages, each decrypts them.
         connection_kwargs: options of redis-py, for each of ``hosts``.
         max_size: bytes of encoded content that a message has at most.
+        max_groups: groups that one socket, or other channel of a process, may be a member of; None for any number.
         lease: seconds after which a process that gave no sign is taken for dead.
         send_timeout: seconds that code which is no consumer waits for Redis: a view, a task, a command. With 0 it gives
             up at once where Redis is known to be away, and after a second where that is not known yet.
@@ -85,6 +87,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased):
         connection_kwargs: Mapping[str, Any] | None = None,
         *,
         max_size: int = MAX_SIZE,
+        max_groups: int | None = MAX_GROUPS,
         lease: float = 15.0,
         send_timeout: float = PATIENCE,
         clock: RedisClock | None = None,
@@ -108,6 +111,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased):
             group_expiry=group_expiry,
             capacity=capacity,
             channel_capacity=channel_capacity,
+            max_groups=max_groups,
             serializer=Serializer(max_size),
             wire=SealedWire(cipher, prefix, expiry) if cipher is not None else Wire(),
             lease=lease,

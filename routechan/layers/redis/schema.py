@@ -8,6 +8,7 @@
     <prefix>:leases:{leases}                  zset    living processes; score: until when
     <prefix>:cleared:{leases}                 zset    processes that were cleared away; score: when
     <prefix>:groups:{process}                 set     "group queue" for each membership of a process
+    <prefix>:full:{process}                   zset    channels in as many groups as they may be; score: when last told
     <prefix>:wills:{process}                  hash    channel -> the message to send, and where, if the process dies
     <prefix>:claim:{process}                  string  the process that clears a dead one away
     <prefix>:wake:{tag}:<process>             list    wakes a reader that waits for other queues than it should
@@ -93,7 +94,7 @@ class Keys:
         name = r"[^:{}]+"
         self._ours = re.compile(
             rf"{re.escape(self.prefix)}:(?:queue:\{{{name}\}}:{name}|group:\{{{name}\}}|members:\{{{name}\}}:{name}!"
-            rf"|groups:\{{{name}\}}|delayed:\{{delayed\}}|statistics:\{{statistics\}}(?::{name})?)"
+            rf"|(?:groups|full):\{{{name}\}}|delayed:\{{delayed\}}|statistics:\{{statistics\}}(?::{name})?)"
         ).fullmatch
 
     @property
@@ -118,6 +119,10 @@ class Keys:
     def groups_of(self, process: str) -> str:
         """The key of the groups in which ``process`` has members."""
         return f"{self.prefix}:groups:{{{process}}}"
+
+    def full_of(self, process: str) -> str:
+        """The key of the channels of ``process`` that may join no more groups."""
+        return f"{self.prefix}:full:{{{process}}}"
 
     def wills_of(self, process: str) -> str:
         """The key of the last wills of ``process``."""

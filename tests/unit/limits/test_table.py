@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from docutils.nodes import row
 from routechan.asgi import ServerOptions
 from routechan.asgi.options import LIMITS
 from routechan.consumers.threads import SOCKET_STREAMS
+from routechan.layers import InMemoryChannelLayer, RedisChannelLayer
+from routechan.layers.options import MAX_GROUPS
 from routechan.telemetry import counters as counters_module
 from routechan_django import conf
 
@@ -21,6 +24,9 @@ UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
 
 #: Limits whose setting no server reads, with their defaults.
 ELSEWHERE: dict[str, object] = {"socket_streams": SOCKET_STREAMS, "user_sockets": None}
+
+#: Options of the layers that are limits, with their defaults.
+LAYERS: dict[str, object] = {"max_groups": MAX_GROUPS}
 
 #: What a client is told, by the tests of each limit in this folder.
 TOLD = {
@@ -53,7 +59,7 @@ def value(text: str) -> object:
 
 def test_the_table_has_every_limit() -> None:
     """Each option that is a limit, each setting, and no other; all but one are counted under their names."""
-    assert set(table()) == {*LIMITS, *ELSEWHERE}
+    assert set(table()) == {*LIMITS, *ELSEWHERE, *LAYERS}
     for name in LIMITS:
         assert conf.SERVER_KEYS[name.upper()][0] == name
     assert {*counters_module.LIMITS} == {*table(), "limit"}
@@ -61,9 +67,14 @@ def test_the_table_has_every_limit() -> None:
 
 @pytest.mark.parametrize("name", table())
 def test_a_row(name: str) -> None:
-    """Its default is that of the code; it says the code or the status that a client sees; docs/settings.rst has it."""
+    """Its default is that of the code; it says the code or the status a client sees; the page of options has it."""
     default, _, consequence = table()[name]
-    options = ServerOptions()
-    assert value(default) == (ELSEWHERE[name] if name in ELSEWHERE else getattr(options, name))
+    others = {**ELSEWHERE, **LAYERS}
+    assert value(default) == (others[name] if name in others else getattr(ServerOptions(), name))
     assert re.findall(r"\b\d{3,4}\b", consequence)[:1] == ([TOLD[name]] if name in TOLD else [])
-    assert f"``{name.upper()}``" in (DOCS / "settings.rst").read_text()
+    if name in LAYERS:
+        assert f"``{name}``" in (DOCS / "layers.rst").read_text()
+        for layer in (InMemoryChannelLayer, RedisChannelLayer):
+            assert inspect.signature(layer).parameters[name].default == LAYERS[name]
+    else:
+        assert f"``{name.upper()}``" in (DOCS / "settings.rst").read_text()

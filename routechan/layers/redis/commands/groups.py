@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .... import names
+from ....exceptions import TooManyGroups
 from ...envelope import GROUP, JOIN, LEAVE, MESSAGE
 from ..schema import LEASES, hash_tag_of
 from ..wire import expires_of
@@ -107,14 +108,22 @@ class Groups:
 
     @operation(reads_first=True, changes_membership=True)
     def _add_elsewhere(self, group: str, channel: str) -> Script[None]:
-        """Tell the process that serves the channel through its queue, in order with the messages."""
-        queue = names.queue_name(channel)
+        """Tell the process that serves the channel through its queue, in order with the messages.
+
+        That process knows how many groups the channel is in, and takes a membership that is one too many back. From
+        then on others find the channel among those that are full.
+        """
+        queue, most = names.queue_name(channel), self._context.capacities.max_groups
         ends = self._context.now() + self._context.group_expiry
         owned = yield from self._presence.check_ours(channel)
         calls = self._join(group, queue, [channel], ends, owned)
         if owned:
             calls += self._context.push(queue, self._context.seal(queue, JOIN, group, channel.encode()))
-        yield Step(calls, True)
+            process = hash_tag_of(queue)
+            calls.append((process, ("ZSCORE", self._keys.full_of(process), channel)))
+        added, *_, full = yield Step(calls, True)
+        if owned and full is not None and added and most is not None:
+            raise TooManyGroups(channel, group, most)
 
     @operation(changes_membership=True)
     def add_own(self, group: str, channel: str) -> Script[None]:
@@ -162,6 +171,7 @@ class Groups:
         calls = self._remove(group, queue, channel)
         if owned:
             calls += self._context.push(queue, self._context.seal(queue, LEAVE, group, channel.encode()))
+            calls.append(self._has_room(channel))
         _, left, *_ = yield Step(calls, True)
         if not left and not owned:  # no process keeps these members, so no other one will end the entry
             yield Step(self._context.end_entry(group, queue), True)
@@ -188,6 +198,35 @@ class Groups:
                 calls += self._context.end_entry(group, queue)
                 calls.append((process, ("SREM", self._keys.groups_of(process), f"{group} {queue}")))
             yield Step(calls, True)
+
+    @operation(changes_membership=True)
+    def take_back(self, group: str, channel: str, last: bool) -> Script[None]:
+        """The operation that ends a membership of ``channel`` of this process that was one too many.
+
+        It tells other processes that the channel may join no more groups.
+
+        Args:
+            group: which another process made it a member of.
+            channel: the channel.
+            last: whether no other member of its queue is in the group.
+        """
+        queue = names.queue_name(channel)
+        process, full = hash_tag_of(queue), self._keys.full_of(hash_tag_of(queue))
+        calls: list[Call] = [
+            (process, ("ZADD", full, self._context.now(), channel)),
+            (process, ("PEXPIRE", full, self._context.group_ttl)),
+        ]
+        yield Step(calls, True)
+        yield from (self.discard_queue([group], queue) if last else self.discard_own(group, channel)).script()
+
+    @operation(changes_membership=True)
+    def has_room(self, channel: str) -> Script[None]:
+        """The operation that tells other processes that ``channel`` of this process may join groups again."""
+        yield Step([self._has_room(channel)], True)
+
+    def _has_room(self, channel: str) -> Call:
+        process = hash_tag_of(names.queue_name(channel))
+        return process, ("ZREM", self._keys.full_of(process), channel)
 
     @operation(changes_membership=True)
     def rejoin(self, memberships: Sequence[tuple[str, str]]) -> Script[None]:

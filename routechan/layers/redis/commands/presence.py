@@ -89,6 +89,7 @@ class Presence:
         calls: list[Call] = [
             (LEASES, ("ZREM", self._keys.leases, self._process)),
             (self._process, ("UNLINK", self._keys.groups_of(self._process))),
+            (self._process, ("UNLINK", self._keys.full_of(self._process))),
             (self._process, ("UNLINK", self._keys.wills_of(self._process))),
         ]
         yield Step(calls, True)
@@ -184,6 +185,7 @@ class Presence:
         ends: list[Call] = [
             (LEASES, ("ZREM", self._keys.leases, process)),
             (process, ("UNLINK", groups)),
+            (process, ("UNLINK", self._keys.full_of(process))),
             (process, ("UNLINK", wills)),
         ]
         yield Step(ends, True)

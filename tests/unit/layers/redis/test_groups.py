@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from routechan.exceptions import TooManyGroups
 from routechan.layers.envelope import GROUP, JOIN, LEAVE, MESSAGE
 from routechan.layers.redis.commands.script import CHUNK, Operation
 from routechan.layers.redis.schema import LEASES, hash_tag_of
@@ -134,7 +135,36 @@ def test_a_member_of_another_process_is_told_if_that_lives(bench: Bench, lease: 
     run = Run(bench.groups.discard("g", "ws.OTHER!a")).reply(lease)
     assert run.commands[0] == ("ZREM", bench.keys.members("g", "ws.OTHER!"), "ws.OTHER!a")
     left = ("RPUSH", key, pack(LEAVE, "g", b"ws.OTHER!a"))
-    assert (left in run.commands) is (lease is not None)
+    room = ("ZREM", bench.keys.full_of("OTHER"), "ws.OTHER!a")
+    assert (left in run.commands) is (room in run.commands) is (lease is not None)
+
+
+@pytest.mark.parametrize(("added", "full", "refused"), [(1, b"5", True), (0, b"5", False), (1, None, False)])
+def test_a_member_of_another_process_that_is_full(bench: Bench, added: int, full: bytes | None, refused: bool) -> None:
+    """TooManyGroups: without a round trip for it, and for a new group only; its process takes the membership back."""
+    run = Run(bench.groups.add("g", "ws.OTHER!a")).reply(b"1800000015")
+    assert run.commands[-1] == ("ZSCORE", bench.keys.full_of("OTHER"), "ws.OTHER!a")
+    replies = (added, *[1] * (len(run.commands) - 2), full)
+    if refused:
+        with pytest.raises(TooManyGroups, match=r"'ws.OTHER!a' is a member of 1000 groups, .* to join 'g' too"):
+            run.reply(*replies)
+    else:
+        assert run.reply(*replies).done
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_a_membership_is_taken_back(bench: Bench, last: bool) -> None:
+    """TooManyGroups: others are told first, so that the next one fails at once; with a time to live, like all else."""
+    full, channel = bench.keys.full_of(ME), f"ws.{ME}!a"
+    run = Run(bench.groups.take_back("g", channel, last))
+    assert run.commands == [("ZADD", full, NOW, channel), ("PEXPIRE", full, GROUP_TTL)]
+    run.reply(1, 1)
+    if last:
+        assert run.commands[0] == ("ZREM", bench.keys.group("g"), f"ws.{ME}!")
+    else:
+        assert run.commands[0] == ("ZREM", bench.keys.members("g", f"ws.{ME}!"), channel)
+    assert run.reply(*[1] * len(run.commands)).done
+    assert Run(bench.groups.has_room(channel)).commands == [("ZREM", full, channel)]
 
 
 def answered(bench: Bench, operation: Operation[Any], entries: dict[str, tuple[Any, list[bytes], Any]]) -> Run:

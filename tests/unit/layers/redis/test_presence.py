@@ -100,9 +100,10 @@ def test_a_dead_process_is_cleared_away(bench: Bench) -> None:
     assert run.commands == [
         ("ZREM", bench.keys.leases, "DEAD"),
         ("UNLINK", bench.keys.groups_of("DEAD")),
+        ("UNLINK", bench.keys.full_of("DEAD")),
         ("UNLINK", wills),
     ]
-    assert run.reply(1, 1, 1).result == 1
+    assert run.reply(1, 1, 0, 1).result == 1
 
 
 def test_a_last_will_that_is_garbage_costs_only_itself(bench: Bench) -> None:
@@ -112,7 +113,7 @@ def test_a_last_will_that_is_garbage_costs_only_itself(bench: Bench) -> None:
     run.reply([b"0", [b"ws.DEAD!a", b"garbage", b"ws.DEAD!b", will]]).reply(1, 1)
     assert run.verbs == ["RPUSH", "PEXPIRE"]
     run.reply(1, 1)
-    assert run.reply(1, 1, 1).result == 1
+    assert run.reply(1, 1, 0, 1).result == 1
 
 
 def test_last_wills_have_a_time_to_live(bench: Bench) -> None:
