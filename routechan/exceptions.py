@@ -96,16 +96,24 @@ class ChannelFull(RoutechanError, _ChannelFull):  # type: ignore[misc]
     Args:
         channel: The channel's name, if it is known.
         capacity: Its capacity, if it is known.
+        channel_bytes: The option of that name, where the message is too large for what waits already.
     """
 
-    def __init__(self, channel: str = "", capacity: int | None = None) -> None:
+    def __init__(self, channel: str = "", capacity: int | None = None, channel_bytes: int | None = None) -> None:
         super().__init__(channel)
         self.channel = channel
         self.capacity = capacity
+        self.channel_bytes = channel_bytes
 
     def __str__(self) -> str:
         if not self.channel:
             return "the channel is full"
+        if self.channel_bytes is not None:
+            return (
+                f"channel {self.channel!r} is full for a message of this size: what waits there would be more than "
+                f"{self.channel_bytes} bytes; consume faster, send where it is stored, or raise the option "
+                "channel_bytes of the layer"
+            )
         held = "" if self.capacity is None else f": it holds its {self.capacity} messages"
         return f"channel {self.channel!r} is full{held}; consume faster or raise its capacity"
 

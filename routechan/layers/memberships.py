@@ -82,3 +82,9 @@ class Memberships:
         """End all memberships."""
         self._groups.clear()
         self._of.clear()
+
+
+def channels_of(members: Mapping[str, list[str]]) -> Iterable[str]:
+    """The channels in ``members``, which are by queue name."""
+    for channels in members.values():
+        yield from channels

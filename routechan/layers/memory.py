@@ -16,7 +16,9 @@ from .delays import Delays
 from .envelope import Deliver, Headers
 from .faces import StoreChannelLayer, StoreSyncLayer
 from .losses import Losses
+from .memberships import channels_of
 from .options import (
+    CHANNEL_BYTES,
     FULL_DELAY,
     MAX_GROUPS,
     NOW,
@@ -28,7 +30,7 @@ from .options import (
 )
 from .receiver import NoSource, Opener, Receiver
 from .statistics import Counts
-from .store import Store, channels_of
+from .store import Store
 
 #: Seconds a blocking ``receive`` of the 1.x face waits before it gives up.
 BLOCKING_WAIT = 1.0
@@ -43,6 +45,7 @@ class InMemoryChannelLayer(StoreChannelLayer):
         capacity: messages that a queue holds.
         channel_capacity: other capacities, by glob or compiled pattern.
         max_size: bytes of encoded content that a message has at most.
+        channel_bytes: bytes that wait in a queue, above which it takes no more large messages; None for any number.
         max_groups: groups that one socket, or other channel of this process, may be a member of; None for any number.
         clock: the time in seconds, for stamps and expiry.
 
@@ -60,6 +63,7 @@ class InMemoryChannelLayer(StoreChannelLayer):
         channel_capacity: Capacities | None = None,
         *,
         max_size: int = MAX_SIZE,
+        channel_bytes: int | None = CHANNEL_BYTES,
         max_groups: int | None = MAX_GROUPS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,7 +74,7 @@ class InMemoryChannelLayer(StoreChannelLayer):
         self.channel_capacity = channel_capacity
         self.process = names.new_process(names.random_part(3))
         self._counts = Counts()
-        rules = CapacityRules(capacity, channel_capacity, max_groups)
+        rules = CapacityRules(capacity, channel_capacity, max_groups, channel_bytes)
         serializer = Serializer(max_size)
         self._store = Store(self.process, expiry, group_expiry, rules, clock, self._counts)
         self._receiver = Receiver(self._store, NoSource(), Opener(serializer, Losses(self._counts)), BLOCKING_WAIT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
+import sys
 from collections.abc import Mapping
 
 from .. import exceptions, names
@@ -18,8 +19,15 @@ Capacities = Mapping["str | re.Pattern[str]", int]
 MAX_GROUPS = 1000
 
 
+#: Bytes of the unread messages of a queue, by default, as far as large ones are concerned.
+CHANNEL_BYTES = 64 * 1024 * 1024
+
+#: Bytes of a message from which on it is large. Smaller ones are bounded by their number alone, which costs nothing.
+LARGE = 64 * 1024
+
+
 class CapacityRules:
-    """How many unread messages a queue may hold, and how many groups one channel may be in. Lifetime: layer.
+    """How much a queue may hold unread, and how many groups one channel may be in. Lifetime: layer.
 
     The first pattern that matches counts: a shell glob must match the whole name, a compiled expression its start. The
     full channel name is tried before the part up to ``!`` (R4), because older layers matched one or the other.
@@ -28,12 +36,19 @@ class CapacityRules:
         capacity: messages per queue.
         channel_capacity: other capacities, by pattern.
         max_groups: groups that a channel of a process may be a member of; None for any number.
+        channel_bytes: bytes per queue, above which it takes no large message; None for any number.
 
     Raises:
         InvalidChannelLayerError: a number is none from 1 on, or a pattern is none.
     """
 
-    def __init__(self, capacity: int, channel_capacity: Capacities | None, max_groups: int | None = MAX_GROUPS) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        channel_capacity: Capacities | None,
+        max_groups: int | None = MAX_GROUPS,
+        channel_bytes: int | None = CHANNEL_BYTES,
+    ) -> None:
         _check_number("capacity", capacity, "messages")
         if channel_capacity is not None and not isinstance(channel_capacity, Mapping):
             raise exceptions.InvalidChannelLayerError(
@@ -48,8 +63,13 @@ class CapacityRules:
             _check_number(f"channel_capacity[{pattern!r}]", limit, "messages")
         if max_groups is not None:
             _check_number("max_groups", max_groups, "groups", ", or None")
+        if channel_bytes is not None:
+            _check_number("channel_bytes", channel_bytes, "bytes", ", or None")
         self.capacity = capacity
         self.max_groups = max_groups
+        self.channel_bytes = sys.maxsize if channel_bytes is None else channel_bytes
+        #: Bytes of a message above which it has to be asked how many wait.
+        self.large = sys.maxsize if channel_bytes is None else LARGE
         self._patterns: list[tuple[re.Pattern[str], int]] = [
             (re.compile(fnmatch.translate(pattern)) if isinstance(pattern, str) else pattern, limit)
             for pattern, limit in (channel_capacity or {}).items()

@@ -91,7 +91,9 @@ class Store:
         with self._lock:
             if not self._offer(queue, (channel, body, headers, self.clock() + self.expiry), woken):
                 self.counts.add(names.queue_name(queue), "channel_full_count")
-                raise ChannelFull(queue, self.rules.of(channel))
+                capacity = self.rules.of(channel)
+                most = self.rules.channel_bytes if len(self._queues[queue]) < capacity else None
+                raise ChannelFull(queue, capacity, most)
         self.counts.add(names.queue_name(queue), "messages_count")
         self.wake(woken)
 
@@ -229,10 +231,20 @@ class Store:
         if queue in self._waiters and self._give(queue, item, woken):
             return True
         stored = self._live(queue)
-        if bounded and len(stored) >= self.rules.of(channel):
+        if bounded and (len(stored) >= self.rules.of(channel) or self._is_too_large(body, stored)):
             return False
         stored.append(item)
         self._queues[queue] = stored
+        return True
+
+    def _is_too_large(self, body: bytes, stored: deque[Envelope]) -> bool:
+        """Whether ``body`` is large, and too large for a queue with what is ``stored``; alone it never is."""
+        rules = self.rules
+        if len(body) <= rules.large or not stored:
+            return False
+        if len(body) + sum(len(item.body) for item in stored) <= rules.channel_bytes:
+            return False
+        counters.limited["channel_bytes"] += 1
         return True
 
     def _give(self, queue: str, item: Envelope, woken: list[Waiter]) -> bool:
@@ -432,9 +444,3 @@ class Store:
             self._memberships.discard(group, channel)
         for queue in self._queues.keys() & (members if self.is_own(queue_name) else {queue_name}):
             self._live(queue)
-
-
-def channels_of(members: dict[str, list[str]]) -> Iterable[str]:
-    """The channels in what ``members`` gives."""
-    for channels in members.values():
-        yield from channels

@@ -19,10 +19,11 @@ from ...encoding import Content, LazyContent, Serializer, encode_headers
 from ...exceptions import ChannelLayerUnavailable
 from ..envelope import GROUP, MESSAGE, Deliver, Headers
 from ..losses import Losses
+from ..memberships import channels_of
 from ..options import NOW, Capacities, CapacityRules, check_delay, check_group_send
 from ..receiver import Opener, Source
 from ..statistics import Counts
-from ..store import Store, channels_of
+from ..store import Store
 from ..waiters import ThreadWaiter
 from .arrivals import Fetcher, Mailbox
 from .commands.groups import Groups
@@ -64,6 +65,7 @@ class Engine(Source):
         group_expiry: seconds that a membership lives.
         capacity: messages that a queue holds.
         channel_capacity: other capacities, by pattern.
+        channel_bytes: bytes that wait in a queue, above which it takes no more large messages; None for any number.
         max_groups: groups that a channel of a process may be a member of; None for any number.
         serializer: content to bytes and back.
         wire: envelopes to bytes and back.
@@ -82,6 +84,7 @@ class Engine(Source):
         group_expiry: float,
         capacity: int,
         channel_capacity: Capacities | None,
+        channel_bytes: int | None,
         max_groups: int | None,
         serializer: Serializer,
         wire: Wire,
@@ -103,7 +106,7 @@ class Engine(Source):
         self._closed = False
         losses = Losses(counts)
         reconnections = Reconnections()
-        rules = CapacityRules(capacity, channel_capacity, max_groups)
+        rules = CapacityRules(capacity, channel_capacity, max_groups, channel_bytes)
         given = channel_capacity or {}
         ours: Capacities = {pattern: MAILBOX_CAPACITY for pattern in MAILBOXES if pattern not in given}
         self.store = store = Store(self.process, expiry, group_expiry, rules, clock.now, counts, ENDED_KEPT)
@@ -112,7 +115,7 @@ class Engine(Source):
             process=self.process,
             expiry=expiry,
             group_expiry=group_expiry,
-            capacities=CapacityRules(capacity, {**given, **ours}, max_groups),
+            capacities=CapacityRules(capacity, {**given, **ours}, max_groups, channel_bytes),
             clock=clock,
             counts=counts,
             wire=wire,

@@ -17,7 +17,7 @@ from ...exceptions import ChannelLayerUnavailable, InvalidName
 from ..envelope import Deliver, Headers
 from ..faces import StoreChannelLayer, StoreSyncLayer
 from ..leased import Leased
-from ..options import MAX_GROUPS, NOW, Capacities, check_seconds
+from ..options import CHANNEL_BYTES, MAX_GROUPS, NOW, Capacities, check_seconds
 from ..receiver import Receiver
 from ..statistics import Counts
 from .cipher import make_cipher
@@ -41,6 +41,7 @@ OPTIONS = (
     "symmetric_encryption_keys",
     "connection_kwargs",
     "max_size",
+    "channel_bytes",
     "max_groups",
     "lease",
     "send_timeout",
@@ -63,6 +64,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased):
         symmetric_encryption_keys: the first encrypts messages, each decrypts them.
         connection_kwargs: options of redis-py, for each of ``hosts``.
         max_size: bytes of encoded content that a message has at most.
+        channel_bytes: bytes that wait in a queue, above which it takes no more large messages; None for any number.
         max_groups: groups that one socket, or other channel of a process, may be a member of; None for any number.
         lease: seconds after which a process that gave no sign is taken for dead.
         send_timeout: seconds that code which is no consumer waits for Redis: a view, a task, a command. With 0 it gives
@@ -87,6 +89,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased):
         connection_kwargs: Mapping[str, Any] | None = None,
         *,
         max_size: int = MAX_SIZE,
+        channel_bytes: int | None = CHANNEL_BYTES,
         max_groups: int | None = MAX_GROUPS,
         lease: float = 15.0,
         send_timeout: float = PATIENCE,
@@ -111,6 +114,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased):
             group_expiry=group_expiry,
             capacity=capacity,
             channel_capacity=channel_capacity,
+            channel_bytes=channel_bytes,
             max_groups=max_groups,
             serializer=Serializer(max_size),
             wire=SealedWire(cipher, prefix, expiry) if cipher is not None else Wire(),

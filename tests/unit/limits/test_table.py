@@ -14,7 +14,7 @@ from routechan.asgi import ServerOptions
 from routechan.asgi.options import LIMITS
 from routechan.consumers.threads import SOCKET_STREAMS
 from routechan.layers import InMemoryChannelLayer, RedisChannelLayer
-from routechan.layers.options import MAX_GROUPS
+from routechan.layers.options import CHANNEL_BYTES, MAX_GROUPS
 from routechan.telemetry import counters as counters_module
 from routechan_django import conf
 
@@ -26,7 +26,7 @@ UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
 ELSEWHERE: dict[str, object] = {"socket_streams": SOCKET_STREAMS, "user_sockets": None}
 
 #: Options of the layers that are limits, with their defaults.
-LAYERS: dict[str, object] = {"max_groups": MAX_GROUPS}
+LAYERS: dict[str, object] = {"channel_bytes": CHANNEL_BYTES, "max_groups": MAX_GROUPS}
 
 #: What a client is told, by the tests of each limit in this folder.
 TOLD = {
@@ -35,6 +35,7 @@ TOLD = {
     "server_bytes": "1013",
     "frame_bytes": "1009",
     "body_limit": "413",
+    "channel_bytes": "1013",
     "server_sockets": "503",
     "address_sockets": "429",
     "handshake_rate": "429",

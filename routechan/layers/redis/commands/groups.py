@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from .... import names
 from ....exceptions import TooManyGroups
+from ....telemetry.counters import counters
 from ...envelope import GROUP, JOIN, LEAVE, MESSAGE
 from ..schema import LEASES, hash_tag_of
 from ..wire import expires_of
@@ -53,6 +54,7 @@ class Groups:
         (entries,) = yield Step([(group, ("ZRANGEBYSCORE", key, now, "+inf"))], True)
         sends: list[tuple[str, bytes, int]] = []
         calls: list[Call] = []
+        large = len(body) > context.capacities.large
         for_queues: bytes | None = None  # the same for every queue, unless it is sealed
         for entry in entries:
             name = context.text(entry, key)
@@ -69,6 +71,8 @@ class Groups:
                 calls.append((hash_tag_of(name), ("LINDEX", self._keys.queue(name), 0)))
             sends.append((name, data, len(calls)))
             calls += context.push(name, data)
+            if large:
+                calls.append(context.bytes_of(name))
         if not calls:
             return
         replies = yield Step(calls, False)
@@ -79,6 +83,8 @@ class Groups:
                 after.append(self._evict(group, queue, data))
             elif replies[at] > (limit := context.capacities.of(queue)):
                 after.append(self._full(group, queue, data, replies[at], limit))
+            elif large and replies[at] > 1 and (replies[at + 2] or 0) > context.capacities.channel_bytes:
+                after.append(self._too_large(queue, data))
             else:
                 context.counts.add(queue, "messages_count")
         if after:
@@ -88,6 +94,13 @@ class Groups:
         """A message to this plain channel expired unread: take the new one back, and end the membership (item 43)."""
         take_back: Call = (hash_tag_of(channel), ("LREM", self._keys.queue(channel), -1, data))
         yield Step([take_back, *self._context.end_entry(group, channel)], False)
+
+    def _too_large(self, queue: str, data: bytes) -> Script[None]:
+        """With this message more bytes wait in ``queue`` than may: take it back, unless it was read meanwhile."""
+        (taken_back,) = yield Step([(hash_tag_of(queue), ("LREM", self._keys.queue(queue), -1, data))], False)
+        if taken_back:
+            counters.limited["channel_bytes"] += 1
+        self._context.counts.add(queue, "dropped_count" if taken_back else "messages_count")
 
     def _full(self, group: str, queue: str, data: bytes, length: int, limit: int) -> Script[None]:
         (fits,), expired = yield from self._messages.make_room(queue, [data], length, [limit])

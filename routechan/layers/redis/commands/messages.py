@@ -19,46 +19,13 @@ from ..judge import GIVEN_UP
 from ..schema import DELAYED, DELAYED_PLACE, LEASES, STATISTICS, hash_tag_of, process_queue
 from ..wire import expires_of
 from .script import CHUNK, HEADS, KEY_BY_KEY, Call, Context, Operation, Script, Step, operation
+from .send import LargeSend, Send
 
 #: Seconds between looks of a process for delayed messages. Every process looks, so that no single one is needed.
 LOOK = 1.0
 
 _STATISTICS_TTL = 86_400_000
 _QUEUE_STATISTICS_TTL = 3_600_000
-
-
-class Send(Operation[None]):
-    """A message to a queue in Redis. Lifetime: until it is sent.
-
-    Neighbours to one queue leave in one command: a busy worker sends twenty answers to a server in one. The result is
-    None, or ``ChannelFull`` is raised.
-
-    Args:
-        messages: makes the commands.
-        queue: the queue, also the ``batch_key``.
-        channel: the full name of the channel.
-        body: encoded content.
-        headers: encoded headers; empty where there are none.
-    """
-
-    __slots__ = ("_messages", "batch_key", "body", "channel", "headers")
-
-    batch_key: str
-
-    def __init__(self, messages: Messages, queue: str, channel: str, body: bytes, headers: bytes) -> None:
-        self._messages = messages
-        self.batch_key = queue
-        self.channel = channel
-        self.body = body
-        self.headers = headers
-
-    def script(self) -> Script[None]:
-        (outcome,) = yield from self.batch(())
-        if outcome is not None:
-            raise outcome
-
-    def batch(self, others: Sequence[Send]) -> Script[list[Exception | None]]:
-        return self._messages.send_all(self.batch_key, [self, *others])
 
 
 class Pop(Operation[list[Envelope]]):
@@ -130,11 +97,14 @@ class Messages:
         self._keys = context.keys
         self._counts = context.counts
         self._is_newer = is_newer
+        self._pushing: dict[str, int] = {}  # queue -> bytes of large messages on their way
 
     # Sending
 
-    def send(self, queue: str, channel: str, body: bytes, headers: bytes = b"") -> Send:
+    def send(self, queue: str, channel: str, body: bytes, headers: bytes = b"") -> Operation[None]:
         """The operation that puts a message at the end of ``queue``.
+
+        A large one asks first how many bytes wait there: it takes long to send in vain.
 
         Args:
             queue: the queue of ``channel``.
@@ -145,7 +115,10 @@ class Messages:
         Raises:
             ChannelFull: raised when the operation is performed.
         """
-        return Send(self, queue, channel, body, headers)
+        message = Send(self.send_all, queue, channel, body, headers)
+        if len(body) <= self._context.capacities.large:
+            return message
+        return LargeSend(self._context, message, self._pushing)
 
     def send_all(self, queue: str, messages: Sequence[Send]) -> Script[list[Exception | None]]:
         """Send ``messages`` to ``queue``, in one command.

@@ -258,6 +258,10 @@ class Context:
         key, tag = self.keys.queue(queue), hash_tag_of(queue)
         return [(tag, ("RPUSH", key, *data)), (tag, ("PEXPIRE", key, self.ttl))]
 
+    def bytes_of(self, queue: str) -> Call:
+        """The command that asks how many bytes ``queue`` takes; None where it is empty."""
+        return hash_tag_of(queue), ("MEMORY", "USAGE", self.keys.queue(queue), "SAMPLES", 0)
+
     def seal(self, queue: str, kind: int, name: str, body: bytes, headers: bytes = b"") -> bytes:
         """The bytes of an envelope that expires as every message does.
 

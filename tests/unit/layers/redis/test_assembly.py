@@ -264,6 +264,7 @@ async def test_an_engine_needs_a_topology(node: FakeNode, monkeypatch: pytest.Mo
         group_expiry=100,
         capacity=3,
         channel_capacity=None,
+        channel_bytes=None,
         max_groups=None,
         serializer=Serializer(),
         wire=Wire(),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from routechan.exceptions import ChannelFull
 from routechan.layers.envelope import DUE, FLUSH, GROUP, JOIN, LEAVE, MESSAGE
-from routechan.layers.options import LONGEST_DELAY
+from routechan.layers.options import CHANNEL_BYTES, LARGE, LONGEST_DELAY
 from routechan.layers.redis.commands.script import CHUNK, KEY_BY_KEY, Operation
 from routechan.layers.redis.schema import DELAYED, STATISTICS, hash_tag_of, process_queue
 from routechan.layers.redis.wire import Wire, expires_of
@@ -37,6 +37,24 @@ def test_a_send_is_one_step(bench: Bench) -> None:
     assert not run.step.repeatable
     assert run.reply(3, 1).done
     assert bench.counted("process!") == {"messages_count": 1}
+
+
+def test_a_large_send_asks_first(bench: Bench) -> None:
+    """channel_bytes: so that no large message travels in vain; it may read ahead, and keeps its place among others."""
+    large = bench.messages.send("a", "a", b"x" * (LARGE + 1))
+    assert large.reads_first
+    assert not bench.messages.send("a", "a", b"x" * LARGE).reads_first
+    run, key = Run(large), bench.keys.queue("a")
+    assert run.commands == [("MEMORY", "USAGE", key, "SAMPLES", 0)]
+    assert run.step.repeatable
+    other = Run(bench.messages.send("a", "a", b"x" * (LARGE + 1)))
+    run.reply(CHANNEL_BYTES - LARGE - 1)
+    assert run.verbs == ["RPUSH", "PEXPIRE"]
+    with pytest.raises(ChannelFull, match=f"more than {CHANNEL_BYTES} bytes"):  # the first is on its way
+        other.reply(CHANNEL_BYTES - LARGE - 1)
+    assert run.reply(1, 1).done
+    assert Run(bench.messages.send("a", "a", b"x" * (LARGE + 1))).reply(None).verbs == ["RPUSH", "PEXPIRE"]
+    assert bench.counted() == {"messages_count": 1, "channel_full_count": 1}
 
 
 def test_a_send_over_capacity_is_taken_back(bench: Bench) -> None:
