@@ -29,6 +29,7 @@ def application(
     threads: int = 32,
     stream_threads: int = STREAM_THREADS,
     socket_streams: int = SOCKET_STREAMS,
+    consumer_timeout: float | None = None,
 ) -> Application:
     """An ASGI 3 callable that runs the consumers of ``routing`` in the server process.
 
@@ -41,13 +42,15 @@ def application(
         threads: how many plain consumers may run at a time.
         stream_threads: how many plain generators may stream beside them.
         socket_streams: how many generators may stream to one socket at a time.
+        consumer_timeout: seconds that one run of a consumer may take, unless it is a generator; None for any time.
 
     Raises:
         RoutingError: a mistake in the routing.
+        ValueError: ``consumer_timeout`` is no number of seconds above 0.
     """
     router = Router(routing, defaults=default_routes())
     return inline_application(
-        Dispatcher(router),
+        Dispatcher(router, timeout=consumer_timeout),
         _default_layer(layer),
         http=http,
         options=options,

@@ -101,4 +101,4 @@ def application_with(
 
 def dispatcher(layer: ChannelLayerWrapper) -> Dispatcher:
     """The dispatcher of the consumers that ``layer``'s routing names, with Django's signals around each."""
-    return Dispatcher(layer.router, **hooks(InlineConsumers, environ={}))
+    return Dispatcher(layer.router, timeout=conf.consumer_timeout(), **hooks(InlineConsumers, environ={}))

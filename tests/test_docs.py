@@ -188,7 +188,7 @@ def test_limits_that_are_off() -> None:
     """docs/threat-model.rst names the limits that a site has to set itself."""
     [names] = re.findall(r"Off until you set them: (.*?)\.", PROMISES[0].read_text(), re.DOTALL)
     off = {name.upper() for name in LIMITS if getattr(ServerOptions(), name) is None}
-    assert set(re.findall(r"``(\w+)``", names)) == {"USER_SOCKETS", *off}
+    assert set(re.findall(r"``(\w+)``", names)) == {"USER_SOCKETS", "CONSUMER_TIMEOUT", *off}
 
 
 def test_figures() -> None:

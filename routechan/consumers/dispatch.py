@@ -29,6 +29,7 @@ from ..telemetry.counters import BOUNDS, counters
 from ..telemetry.log_fields import message_log_fields
 from .failures import FailureLog
 from .steps import StepHooks, aiterate, iterate
+from .timeouts import check_timeout, within
 
 #: How often ``ConsumeLater`` puts one message back before it is dropped (WK-21).
 MESSAGE_RETRIES = 10
@@ -154,8 +155,13 @@ class Dispatcher:
         callback: called with ``(channel name, message)`` for each message that has a consumer, before it runs (WK-12).
         retries: how often ``ConsumeLater`` puts one message back before it is dropped (WK-21).
         step_hooks: what is done around each step of a consumer.
+        timeout: seconds that one run of a consumer may take, unless it is a generator; None for any time. An async one
+            is cancelled, the client of a plain one is given up (see ``timeouts``).
 
     What the hooks raise is logged.
+
+    Raises:
+        ValueError: ``timeout`` is no number of seconds above 0.
     """
 
     def __init__(
@@ -168,7 +174,10 @@ class Dispatcher:
         callback: Callable[[str, Message], object] | None = None,
         retries: int = MESSAGE_RETRIES,
         step_hooks: StepHooks | None = None,
+        timeout: float | None = None,
     ) -> None:
+        check_timeout(timeout)
+        self.timeout = timeout
         self.router = router
         self.retries = retries
         self.started = started
@@ -279,6 +288,8 @@ class Dispatcher:
             What is awaited, in this task, for the rest of it; None where it has ended.
         """
         invocation.cancellable = True
+        if self.timeout is not None:
+            coroutine = within(self.timeout, invocation, coroutine)
         return in_context(invocation.context, self._acall(invocation, coroutine))
 
     async def _acall(self, invocation: Invocation, coroutine: Coroutine[Any, Any, Any] | None) -> None:

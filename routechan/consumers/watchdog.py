@@ -17,6 +17,7 @@ from ..telemetry.counters import counters
 from ..telemetry.repeats import Repeats
 from .dispatch import Dispatcher, Invocation
 from .steps import aiterate
+from .timeouts import give_up
 
 logger = logging.getLogger("routechan")
 
@@ -54,6 +55,7 @@ class Watchdog:
         self._asked_at: float | None = None  # when the loop was asked; None since its last sign of life
         self._suspect: Invocation | None = None  # what it ran then
         self._repeats = Repeats()
+        self._given_up: set[Invocation] = set()  # consumers on threads that have run for longer than they may
 
     def start(self) -> None:
         """Start the thread."""
@@ -100,18 +102,37 @@ class Watchdog:
         self._asked_at = None
 
     def _look_at_threads(self) -> None:
-        for invocation, frames, seconds in held_threads(self._dispatcher, THREAD_TIME):
-            self._name(
-                frames,
-                invocation,
-                f"has held a thread for {seconds:.0f} s, and does so now, at %s:%d in %s: %s; when all threads are "
-                "held, plain consumers wait. Write it as a generator or an async function if it is to last",
-            )
+        timeout = THREAD_TIME if self._dispatcher.timeout is None else self._dispatcher.timeout
+        held = held_threads(self._dispatcher, min(timeout, THREAD_TIME))
+        for invocation, frames, seconds in held:
+            if self._dispatcher.timeout is not None and seconds >= timeout:
+                self._give_up(frames, invocation, seconds)
+            elif seconds >= THREAD_TIME:
+                self._name(
+                    frames,
+                    invocation,
+                    f"has held a thread for {seconds:.0f} s, and does so now, at %s:%d in %s: %s; when all threads are "
+                    "held, plain consumers wait. Write it as a generator or an async function if it is to last",
+                )
+        self._given_up.intersection_update(invocation for invocation, *_ in held)
+
+    def _give_up(self, frames: list[FrameType], invocation: Invocation, seconds: float) -> None:
+        if invocation in self._given_up:
+            return
+        self._given_up.add(invocation)
+        self._loop.call_soon_threadsafe(give_up, invocation)
+        self._name(
+            frames,
+            invocation,
+            f"has run for {seconds:.0f} s, longer than CONSUMER_TIMEOUT, and does so now, at %s:%d in %s: %s; nothing "
+            "can stop a thread, so its client is given up, and the thread is held until it ends. Give what it waits "
+            "for a timeout, or write it as an async function",
+        )
 
     def _name(self, frames: list[FrameType], invocation: Invocation, text: str) -> None:
         frame = _place(frames)
         file, line = frame.f_code.co_filename, frame.f_lineno
-        more = self._repeats.more((file, line))
+        more = self._repeats.more((file, line, invocation in self._given_up))
         if more is None:
             return
         code = linecache.getline(file, line).strip()

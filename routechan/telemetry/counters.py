@@ -21,7 +21,7 @@ BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 LIMITS = (
     *("socket_capacity", "socket_bytes", "server_bytes", "frame_bytes", "frame_rate", "body_limit"),
     *("server_sockets", "address_sockets", "handshake_rate", "socket_streams", "socket_failures"),
-    *("user_sockets", "channel_bytes", "max_groups", "limit"),
+    *("user_sockets", "consumer_timeout", "channel_bytes", "max_groups", "limit"),
 )
 
 

@@ -17,12 +17,14 @@ from .layers import (
 )
 from .logins import LOGIN_KEYS, closes_on_logout, login_check_interval, session_key_in_query
 from .server import (
+    CONSUMER_TIMEOUT,
     SERVER_KEYS,
     SOCKET_STREAMS,
     STREAM_THREADS,
     THREADS,
     USER_SOCKETS,
     allowed_hosts,
+    consumer_timeout,
     override_from_command_line,
     reads_channels,
     server_options,
@@ -33,6 +35,7 @@ from .server import (
 )
 
 __all__ = [
+    "CONSUMER_TIMEOUT",
     "INLINE",
     "LAYER_KEYS",
     "LOGIN_KEYS",
@@ -51,6 +54,7 @@ __all__ = [
     "allowed_hosts",
     "backend_class",
     "closes_on_logout",
+    "consumer_timeout",
     "has_no_routing",
     "layer_aliases",
     "layer_config",

@@ -43,10 +43,10 @@ SERVER_KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
 }
 
 THREADS, STREAM_THREADS, SOCKET_STREAMS = "THREADS", "STREAM_THREADS", "SOCKET_STREAMS"
-USER_SOCKETS = "USER_SOCKETS"
+USER_SOCKETS, CONSUMER_TIMEOUT = "USER_SOCKETS", "CONSUMER_TIMEOUT"
 
 #: The keys of ``ROUTECHAN`` beside those.
-OTHER_KEYS = (THREADS, STREAM_THREADS, SOCKET_STREAMS, USER_SOCKETS, *LOGIN_KEYS, ROUTING)
+OTHER_KEYS = (THREADS, STREAM_THREADS, SOCKET_STREAMS, USER_SOCKETS, CONSUMER_TIMEOUT, *LOGIN_KEYS, ROUTING)
 
 names_in[ROUTECHAN] = lambda: (*SERVER_KEYS, *OTHER_KEYS)
 
@@ -121,6 +121,18 @@ def user_socket_limit() -> int | None:
         ImproperlyConfigured: It is not an int of at least 1.
     """
     return None if _routechan().get(USER_SOCKETS) is None else _number(USER_SOCKETS, 0)
+
+
+def consumer_timeout() -> float | None:
+    """The seconds that one run of a consumer may take: ``ROUTECHAN["CONSUMER_TIMEOUT"]``, by default None, any time.
+
+    Raises:
+        ImproperlyConfigured: It is no number above 0.
+    """
+    value = _routechan().get(CONSUMER_TIMEOUT)
+    if not _is_valid(value, (int, float, NONE)):
+        raise ImproperlyConfigured(f"ROUTECHAN[{CONSUMER_TIMEOUT!r}] is {value!r}; expected seconds above 0, or None")
+    return None if value is None else float(value)
 
 
 def reads_channels() -> bool:

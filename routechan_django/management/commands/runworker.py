@@ -245,7 +245,9 @@ class Command(BaseCommand):
         """
         callback = self.consumer_called if self.verbosity > 1 else None
         return WorkerProcess(
-            Dispatcher(channel_layer.router, callback=callback, **hooks(Worker, environ={})),
+            Dispatcher(
+                channel_layer.router, callback=callback, timeout=conf.consumer_timeout(), **hooks(Worker, environ={})
+            ),
             channel_layer,
             self.get_channels(channel_layer, **options),
             threads=options["threads"],

@@ -304,6 +304,8 @@ def test_every_server_setting() -> None:
         ({"THREADS": 0}, r"\['THREADS'\] is 0; expected an int of at least 1"),
         ({"THREADS": True}, r"\['THREADS'\] is True; expected an int of at least 1"),
         ({"STREAM_THREADS": 0}, r"\['STREAM_THREADS'\] is 0; expected an int of at least 1"),
+        ({"CONSUMER_TIMEOUT": 0}, r"\['CONSUMER_TIMEOUT'\] is 0; expected seconds above 0, or None"),
+        ({"CONSUMER_TIMEOUT": "5"}, r"\['CONSUMER_TIMEOUT'\] is '5'; expected seconds above 0, or None"),
         ({"SESSION_KEY_IN_QUERY": "yes"}, r"\['SESSION_KEY_IN_QUERY'\] is 'yes'; expected True or False"),
         ({"ON_LOGOUT": True}, r"\['ON_LOGOUT'\] is True; expected 'close' or 'anonymous'"),
         ({"LOGIN_CHECK_INTERVAL": -1}, r"\['LOGIN_CHECK_INTERVAL'\] is -1; expected seconds, 0 to look at every event"),
@@ -319,6 +321,7 @@ def test_mistakes_in_routechan(given: Any, text: str) -> None:
         conf.server_options()
         conf.thread_limit()
         conf.stream_thread_limit()
+        conf.consumer_timeout()
         conf.session_key_in_query()
         conf.closes_on_logout()
         conf.login_check_interval()

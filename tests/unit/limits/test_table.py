@@ -23,7 +23,7 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
 
 #: Limits whose setting no server reads, with their defaults.
-ELSEWHERE: dict[str, object] = {"socket_streams": SOCKET_STREAMS, "user_sockets": None}
+ELSEWHERE: dict[str, object] = {"socket_streams": SOCKET_STREAMS, "user_sockets": None, "consumer_timeout": None}
 
 #: Options of the layers that are limits, with their defaults.
 LAYERS: dict[str, object] = {"channel_bytes": CHANNEL_BYTES, "max_groups": MAX_GROUPS}
@@ -40,6 +40,7 @@ TOLD = {
     "address_sockets": "429",
     "handshake_rate": "429",
     "user_sockets": "403",
+    "consumer_timeout": "1011",
     "socket_failures": "1011",
 }
 

@@ -25,9 +25,12 @@ def fail(message: Message) -> None:
 
 
 @asynccontextmanager
-async def inline(layer: BaseChannelLayer, *routing: Any, **options: Any) -> AsyncIterator[Application]:
+async def inline(
+    layer: BaseChannelLayer, *routing: Any, timeout: float | None = None, **options: Any
+) -> AsyncIterator[Application]:
     """A server that runs its consumers."""
-    consumers = InlineConsumers(Dispatcher(Router(list(routing), defaults=default_routes())), layer.sync, threads=4)
+    dispatcher = Dispatcher(Router(list(routing), defaults=default_routes()), timeout=timeout)
+    consumers = InlineConsumers(dispatcher, layer.sync, threads=4)
     application = Application(consumers, layer, options=ServerOptions(**options))
     async with Lifespan(application):
         yield application
@@ -42,10 +45,12 @@ async def relaying(layer: BaseChannelLayer, **options: Any) -> AsyncIterator[App
 
 
 @asynccontextmanager
-async def working(layer: BaseChannelLayer, *routing: Any, threads: int = 4) -> AsyncIterator[WorkerProcess]:
+async def working(
+    layer: BaseChannelLayer, *routing: Any, threads: int = 4, timeout: float | None = None
+) -> AsyncIterator[WorkerProcess]:
     """A worker on this event loop."""
     router = Router(list(routing), defaults=default_routes())
-    worker = WorkerProcess(Dispatcher(router), layer.sync, router.channels, threads=threads, drain=5.0)
+    worker = WorkerProcess(Dispatcher(router, timeout=timeout), layer.sync, router.channels, threads=threads, drain=5.0)
     task = asyncio.create_task(worker.run())
     try:
         yield worker
