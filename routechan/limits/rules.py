@@ -117,6 +117,62 @@ class Buckets:
             del self._buckets[key]
 
 
+class Permits:
+    """One process' part of what many keys are permitted in all processes together. Lifetime: its owner's.
+
+    Time is cut into periods of ``rate.seconds``. In each, all processes have ``rate.events`` permits for a key, which
+    some count keeps that they share. A process asks for a tenth of them at a time, so it asks eleven times at most,
+    however often the key comes: once there are none, it need not ask again before the period ends.
+
+    Args:
+        rate: The rate of each key.
+        most: How many keys there may be; beyond that, the oldest are forgotten, and asked for again.
+    """
+
+    def __init__(self, rate: Rate, most: int = MOST_KEYS) -> None:
+        self.rate = rate
+        #: How many permits to ask for.
+        self.wanted = max(1, rate.events // 10)
+        self._most = most
+        self._left: dict[Hashable, tuple[int, int | None]] = {}  # key -> period, permits; None where there are no more
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+    def period(self, now: float) -> int:
+        """The number of the period at the time ``now``, on a clock that the processes agree on."""
+        return int(now // self.rate.seconds)
+
+    def take(self, key: Hashable, period: int) -> bool | None:
+        """Take a permit for ``key`` in the period of the number ``period``.
+
+        Returns:
+            Whether there was one; None where more have to be asked for.
+        """
+        known, left = self._left.get(key, (period, 0))
+        if known != period:
+            left = 0
+        if not left:
+            return None if left == 0 else False
+        self._left[key] = period, left - 1
+        return True
+
+    def add(self, key: Hashable, period: int, granted: int) -> bool:
+        """Keep the permits that were ``granted`` for ``key`` in ``period``, but for one, which is taken now.
+
+        Returns:
+            Whether there was one; if not, the period has no more.
+        """
+        if key not in self._left and len(self._left) >= self._most:
+            self._left = {each: entry for each, entry in self._left.items() if entry[0] == period}
+            for oldest in list(self._left)[: len(self._left) + 1 - self._most]:
+                del self._left[oldest]
+        known, left = self._left.get(key, (period, 0))
+        kept = (left or 0) if known == period else 0  # another thread may have asked too
+        self._left[key] = period, (kept + granted - 1 if granted else None)
+        return granted > 0
+
+
 class InARow:
     """Counts failures of numbered events that follow each other. Lifetime: that of what the events belong to.
 

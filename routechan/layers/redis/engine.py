@@ -125,6 +125,8 @@ class Engine(Source):
         )
         transport = Transport(topology, clock, reconnections)
         self._messages = Messages(context, transport.is_newer)
+        #: The operation of ``Permitting.permits``.
+        self.permits = self._messages.permits
         self._presence = Presence(context)
         self._groups = Groups(context, self._messages, self._presence)
         self._driver = driver = Driver(transport)
@@ -150,11 +152,11 @@ class Engine(Source):
 
     # Performing operations
 
-    def call(self, operation: Operation[T]) -> T:
-        """The result of ``operation``, which this thread waits for; returns and raises as ``Driver.call``."""
+    def call(self, operation: Operation[T], patience: float | None = None) -> T:
+        """The result of ``operation``, which this thread waits for with ``patience`` as in ``post``, or as it may."""
         if time.monotonic() >= self._count_at:
             self._report_counts()
-        return self._driver.call(operation, None, self._patience())
+        return self._driver.call(operation, None, self._patience() if patience is None else patience)
 
     def ask(self, operation: Operation[T]) -> asyncio.Future[T]:
         """The future of ``operation`` that ``post`` returns, for code that waits for the outcome."""

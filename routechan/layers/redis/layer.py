@@ -18,6 +18,7 @@ from ..envelope import Deliver, Headers
 from ..faces import StoreChannelLayer, StoreSyncLayer
 from ..leased import Leased
 from ..options import CHANNEL_BYTES, MAX_GROUPS, NOW, Capacities, check_seconds
+from ..permits import Permitting
 from ..receiver import Receiver
 from ..statistics import Counts
 from .cipher import make_cipher
@@ -48,7 +49,7 @@ OPTIONS = (
 )
 
 
-class RedisChannelLayer(StoreChannelLayer, Leased):
+class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
     """Channels and groups in Redis 6.2 or later. Lifetime: process.
 
     All processes need the same options. A forked child goes on with connections of its own.
@@ -208,6 +209,12 @@ class RedisChannelLayer(StoreChannelLayer, Leased):
 
     async def group_count(self, group: str) -> int:
         return await self._engine.ask(self._engine.group_count(names.check_group_name(group)))
+
+    def permits(self, key: str, wanted: int, most: int, lasts: float) -> int:
+        return self._engine.call(self._engine.permits(key, wanted, most, lasts), 0.0)
+
+    async def apermits(self, key: str, wanted: int, most: int, lasts: float) -> int:
+        return await self._engine.post(self._engine.permits(key, wanted, most, lasts), 0.0)
 
     async def flush(self) -> None:
         await self._engine.ask(self._engine.flush())

@@ -14,6 +14,7 @@
     <prefix>:wake:{tag}:<process>             list    wakes a reader that waits for other queues than it should
     <prefix>:delayed:{delayed}                zset    delayed sends; score: when they are due
     <prefix>:statistics:{statistics}, ...:<queue>  hash    counts, in all and of one queue
+    <prefix>:permits:{tag}:<key>              hash    permits that were taken, where a rate holds over all processes
 
 The part in braces is the *hash tag*: it decides the shard, and in a Redis Cluster the slot. The hash tag of a
 process-specific queue is its process, so that one blocking command reads all queues of a process; other queues share a
@@ -94,7 +95,7 @@ class Keys:
         name = r"[^:{}]+"
         self._ours = re.compile(
             rf"{re.escape(self.prefix)}:(?:queue:\{{{name}\}}:{name}|group:\{{{name}\}}|members:\{{{name}\}}:{name}!"
-            rf"|(?:groups|full):\{{{name}\}}|delayed:\{{delayed\}}|statistics:\{{statistics\}}(?::{name})?)"
+            rf"|(?:groups|full):\{{{name}\}}|delayed:\{{delayed\}}|permits:\{{{name}\}}:{name}|statistics:\{{statistics\}}(?::{name})?)"
         ).fullmatch
 
     @property
@@ -135,6 +136,10 @@ class Keys:
     def wake_up(self, hash_tag: str, reader: str) -> str:
         """The key that wakes ``reader``, on the server of ``hash_tag``."""
         return f"{self.prefix}:wake:{{{hash_tag}}}:{reader}"
+
+    def permits(self, key: str) -> str:
+        """The key of the permits that were taken for ``key``."""
+        return f"{self.prefix}:permits:{{{hash_tag_of(key)}}}:{key}"
 
     def statistics(self, queue: str | None = None) -> str:
         """The key of the counts of ``queue``, or of the layer for None."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from routechan.limits.rules import Buckets, InARow, Rate, TokenBucket
+from routechan.limits.rules import Buckets, InARow, Permits, Rate, TokenBucket
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,34 @@ def test_a_bucket_holds_no_more_than_its_count() -> None:
     assert not bucket.is_full(0.25)
     assert bucket.is_full(0.5)
     assert [bucket.take(86400.0) for _ in range(3)] == [0.0, 0.0, 0.5]
+
+
+def test_permits_are_asked_for_by_the_tenth() -> None:
+    """Until a period has no more; the next period begins anew."""
+    permits = Permits(Rate(30, 60.0))
+    period = permits.period(600.0)
+    assert (permits.wanted, period, permits.period(659.9), permits.period(660.0)) == (3, 10, 10, 11)
+    assert permits.take("a", period) is None
+    assert permits.add("a", period, 3)
+    assert [permits.take("a", period) for _ in range(3)] == [True, True, None]
+    assert not permits.add("a", period, 0)
+    assert permits.take("a", period) is False
+    assert permits.take("b", period) is None
+    assert permits.take("a", period + 1) is None
+    assert permits.add("a", period + 1, 2)
+    assert [permits.take("a", period + 1) for _ in range(2)] == [True, None]
+    assert Permits(Rate(5, 1.0)).wanted == 1
+
+
+def test_permits_are_bounded() -> None:
+    """Keys of past periods are forgotten first, then the oldest, which are asked for again."""
+    permits = Permits(Rate(20, 1.0), most=100)
+    for number in range(150):
+        permits.add(number, 1, 2)
+    assert len(permits) == 100
+    assert (permits.take(0, 1), permits.take(149, 1)) == (None, True)
+    permits.add("next", 2, 2)
+    assert len(permits) == 1
 
 
 def test_failures_in_a_row() -> None:

@@ -381,6 +381,17 @@ class Messages:
         return calls
 
     @operation()
+    def permits(self, key: str, wanted: int, most: int, lasts: float) -> Script[int]:
+        """The operation of ``Permitting.permits`` for ``key``, ``wanted``, ``most`` and ``lasts``."""
+        tag, counted = hash_tag_of(key), self._keys.permits(key)
+        calls: list[Call] = [
+            (tag, ("HINCRBY", counted, "taken", wanted)),
+            (tag, ("PEXPIRE", counted, int(lasts * 1000) + 1000)),
+        ]
+        taken, _ = yield Step(calls, repeatable=True)  # at worst fewer are granted
+        return max(0, min(wanted, most - int(taken) + wanted))
+
+    @operation()
     def statistics(self, queue: str | None) -> Script[dict[str, Any]]:
         """The counts of ``queue``, with what waits in it in Redis; for None those of the layer."""
         yield from self._add_statistics()
