@@ -19,7 +19,7 @@ from routechan.outbox import Outbox, current
 logger = logging.getLogger("routechan")
 
 #: Seconds after which a connection is looked at that was used in asgiref's thread by no consumer, say by a task that
-#: outlived one; and one again that could not be closed because it was in use.
+#: outlived one.
 LATER = 1.0
 
 #: ``connections`` of a thread that runs consumers or their queries.
@@ -77,8 +77,6 @@ class ThreadConnections:
         self.shared = False
         #: The running steps of async consumers that have queried here.
         self.users: set[Outbox] = set()
-        #: When a connection that was left open is to be looked at before the next step, in ``time.monotonic`` seconds.
-        self.check_at: float | None = None
         self._checks_on: asyncio.AbstractEventLoop | None = None  # which will look at the connections soon
         for connection in connections.all(initialized_only=True):
             self.add(connection)
@@ -118,6 +116,7 @@ class ThreadConnections:
         cursor: a generator goes on with both after its ``yield``.
         """
         for connection in self.known:
+            connection.step_ended()
             if connection.wrapper.connection is not None and not connection.busy(over=over and not self.shared):
                 try:
                     connection.wrapper.close_if_unusable_or_obsolete()
@@ -131,26 +130,19 @@ class ThreadConnections:
 
         The others are checked for their health before the next query, if the settings say so.
         """
-        now = time.monotonic()
-        self.check_at = None
         for connection in self.known:
+            connection.step_ended()
             wrapper = connection.wrapper
             if wrapper.connection is None or wrapper.in_atomic_block:
                 continue
-            if wrapper.errors_occurred or wrapper.autocommit != wrapper.settings_dict["AUTOCOMMIT"]:
+            if connection.may_be_old() or wrapper.autocommit != wrapper.settings_dict["AUTOCOMMIT"]:
                 return True
-            if wrapper.close_at is not None:
-                if now >= wrapper.close_at:
-                    return True
-                self.check_at = min(wrapper.close_at, self.check_at or wrapper.close_at)
             wrapper.health_check_done = False  # type: ignore[attr-defined]
         return False
 
     def check(self) -> None:
         """Close what is unusable or expired and not in use; in the thread itself."""
         self.close_old(over=False)
-        if self.has_old():  # it is in use
-            self.check_at = time.monotonic() + LATER
 
     def _check_later(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_later(LATER, self._start_check, loop)
@@ -169,16 +161,20 @@ _checks: set[asyncio.Task[None]] = set()
 class _Connection:
     """One connection of a thread, which counts its open cursors. Lifetime: thread.
 
-    It is an execute wrapper: Django calls it for each query.
+    It is an execute wrapper: Django calls it for each query. And it is asked before each cursor and each transaction,
+    where Django looks at the health of a connection: a step may begin hours before its first query, and go on after one
+    that has broken the connection.
     """
 
-    __slots__ = ("_thread", "cursors", "wrapper")
+    __slots__ = ("_thread", "_used", "cursors", "wrapper")
 
     def __init__(self, wrapper: BaseDatabaseWrapper, thread: ThreadConnections) -> None:
         self.wrapper = wrapper
         self.cursors: set[int] = set()  # those that have executed something and are not closed
         self._thread = thread
+        self._used = True  # since the end of the last step
         wrapper.execute_wrappers.append(self)
+        wrapper.close_if_health_check_failed = self._before_use  # type: ignore[method-assign]
 
     def __call__(self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         cursor = context["cursor"]
@@ -187,6 +183,24 @@ class _Connection:
         if self._thread.shared:
             self._thread.used()
         return execute(sql, params, many, context)
+
+    def _before_use(self) -> None:
+        wrapper, first, self._used = self.wrapper, not self._used, True
+        # Not its age later in a step, which may count on what it has set up there: a lock, a temporary table.
+        if wrapper.connection is not None and self.may_be_old(ages=first) and not self.busy(over=False):
+            wrapper.close_if_unusable_or_obsolete()
+        type(wrapper).close_if_health_check_failed(wrapper)
+
+    def step_ended(self) -> None:
+        """Have the next query look at the age of the connection: it may come after a long time."""
+        self._used = False
+
+    def may_be_old(self, *, ages: bool = True) -> bool:
+        """Whether a query failed that may have broken the connection; or, if it ``ages``, whether it has expired."""
+        wrapper = self.wrapper
+        return wrapper.errors_occurred or (
+            ages and wrapper.close_at is not None and time.monotonic() >= wrapper.close_at
+        )
 
     def busy(self, *, over: bool) -> bool:
         """Whether something goes on with a transaction; or, unless the consumer is ``over``, with a cursor."""

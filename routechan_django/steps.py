@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable
 from typing import Any
 
@@ -25,10 +24,10 @@ _rehome: Any = getattr(asgiref.local, "_rehome", None)
 class StepHooks:
     """The ``StepHooks`` of a Django project. Lifetime: that of its dispatcher.
 
-    Before a step ``connection.queries`` is emptied; before and after it, connections that are unusable or past
-    ``CONN_MAX_AGE`` are closed, after it the caches are. After the last step of a connection its channel session is
-    removed. What is kept in context variables (the language, the time
-    zone, the URL configuration) needs no more: the core gives each event a context of its own.
+    Before a step ``connection.queries`` is emptied; after it, connections that are unusable or past ``CONN_MAX_AGE``
+    are closed, and the caches are. After the last step of a connection its channel session is removed. What is kept in
+    context variables (the language, the time zone, the URL configuration) needs no more: the core gives each event a
+    context of its own.
 
     Args:
         keep_connections: Leave the database alone: its connections are a test's.
@@ -46,7 +45,6 @@ class StepHooks:
             connections = thread_connections()
             if connections.known:
                 connections.reset_queries()
-                connections.close_old(over=False)
 
     def leave(self, outbox: Outbox) -> None:
         """End what ``enter`` began for ``outbox``."""
@@ -75,10 +73,7 @@ class StepHooks:
         queries = self._queries
         if queries is None:
             return self._find_queries()
-        if queries.known:
-            queries.reset_queries()
-            if queries.check_at is not None and time.monotonic() >= queries.check_at:
-                return sync_to_async(queries.check)()
+        queries.reset_queries()
         return None
 
     def aleave(self, outbox: Outbox) -> Awaitable[None] | None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
@@ -208,20 +209,69 @@ async def test_a_connection_past_its_age_runs_no_query(
         await until(lambda: not _running(database))
         (wrapper,) = database.wrappers
         wrapper.close_at = time.monotonic()
-        for known in _async_threads():
-            known.check_at = known.check_at and wrapper.close_at
         assert (await ask(socket)).endswith("True")
 
 
-def _async_threads() -> list[Any]:
-    async def find() -> Any:
-        return await sync_to_async(connections_module.shared_connections)()
+@pytest.mark.parametrize("kind", STREAMS)
+async def test_a_stream_that_waits_before_its_query(layer: ChannelLayerWrapper, database: Database, kind: str) -> None:
+    """A step begins when the client has taken the last one, and its query may come hours later."""
+    database.configure(CONN_MAX_AGE=30)
 
-    found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(asyncio.run(find())))
-    thread.start()
-    thread.join()
-    return found
+    def step(number: int) -> str:
+        wrapper = connections["file"]
+        if number:
+            wrapper.close_at = time.monotonic()
+        count()
+        return str(time.monotonic() < wrapper.close_at)
+
+    async with WebSocket(serve(layer, route("websocket.receive", consumer_of(kind, step, steps=3)))) as socket:
+        await socket.accepted()
+        socket.send("x")
+        assert [await socket.text() for _ in range(3)] == ["True"] * 3
+
+
+@pytest.mark.parametrize("age", [0, 30])
+@pytest.mark.parametrize("kind", ALL_KINDS)
+async def test_a_connection_that_expires_inside_a_step(
+    layer: ChannelLayerWrapper, database: Database, kind: str, age: int
+) -> None:
+    """It is the same one to the end of the step: there may be a lock or a temporary table in it."""
+    database.configure(CONN_MAX_AGE=age)
+
+    def step(_: int) -> bool:
+        count()
+        wrapper = connections["file"]
+        first, wrapper.close_at = wrapper.connection, time.monotonic()
+        count()
+        return wrapper.connection is first
+
+    async with WebSocket(serve(layer, route("websocket.receive", consumer_of(kind, step)))) as socket:
+        await socket.accepted()
+        assert await ask(socket) == "True"
+        await until(lambda: database.open == 0)
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+async def test_the_query_after_one_whose_connection_broke(
+    layer: ChannelLayerWrapper, database: Database, kind: str
+) -> None:
+    """A consumer that asks again and again in one step recovers too: only the first query fails."""
+
+    def step(_: int) -> str:
+        count()
+        connections["file"].connection.close()
+        found = []
+        with mock.patch.object(type(connections["file"]), "is_usable", return_value=False):
+            for _ in range(3):
+                try:
+                    found.append(str(count()))
+                except Exception as error:
+                    found.append(type(error).__name__)
+        return " ".join(found)
+
+    async with WebSocket(serve(layer, route("websocket.receive", consumer_of(kind, step)))) as socket:
+        await socket.accepted()
+        assert await ask(socket) == "ProgrammingError 20 20"
 
 
 def _running(database: Database) -> bool:
