@@ -2,12 +2,16 @@
 
 For each kind of consumer a server with sockets that have each used the ORM, the cache, their session and a language
 once; beside it one whose sockets did nothing. Then they idle, all at the same time.
+
+A generator is a stream that sleeps, as long as its socket is open: a plain one holds a thread, and saves its session at
+its end.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import socket
 import sqlite3
@@ -28,6 +32,9 @@ from tests.waiting import wait_until
 
 KINDS = ("nothing", "plain", "async", "generator", "async-generator", "class")
 
+#: How many kilobytes more a socket may hold than one that did nothing; with a plain generator, which has a thread.
+KILOBYTES, THREAD_KILOBYTES = 20, 150
+
 #: The project, in one module, which uvicorn serves.
 SITE = """
 import asyncio, os, time
@@ -37,11 +44,12 @@ NUMBER = int(os.environ["IDLE_NUMBER"])
 settings.configure(
     SECRET_KEY="x" * 50, ALLOWED_HOSTS=["*"], USE_TZ=True, ROOT_URLCONF=__name__,
     INSTALLED_APPS=[f"django.contrib.{app}" for app in ("contenttypes", "auth", "sessions")] + ["routechan_django"],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{HERE}/{NUMBER}.sqlite3"}},
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{HERE}/{NUMBER}.sqlite3",
+                           "OPTIONS": {"timeout": 60}}},
     CACHES={"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache",
                         "LOCATION": f"{os.environ['IDLE_REDIS']}/{NUMBER}"}},
     CHANNEL_LAYERS={"default": {"BACKEND": "routechan.layers.InMemoryChannelLayer", "ROUTING": "site_.routing"}},
-    ROUTECHAN={"THREADS": 1000},
+    ROUTECHAN={"STREAM_THREADS": 1000},  # a thread for each plain generator
 )
 urlpatterns = []
 import django
@@ -87,8 +95,8 @@ class Class(WebsocketConsumer):
 
 kinds = {"plain": plain, "async": an_async, "generator": generator, "async-generator": async_generator}
 def accept(message): message.reply_channel.send({"accept": True})
-routing = [route_class(Class, path="^/class"), route("websocket.connect", accept)]
-routing += [route("websocket.receive", consumer, path=f"^/{kind}") for kind, consumer in kinds.items()]
+routing = [route_class(Class, path="^/class$"), route("websocket.connect", accept)]
+routing += [route("websocket.receive", consumer, path=f"^/{kind}$") for kind, consumer in kinds.items()]
 from routechan_django.asgi import get_asgi_application
 application = get_asgi_application()
 """
@@ -122,15 +130,24 @@ class Server:
         )
 
     async def open(self, count: int) -> None:
-        """Open the sockets, which use everything once."""
+        """Open the sockets, which use everything once.
+
+        Where they do nothing, one of each kind has come and gone, so that what is loaded once is there too.
+        """
+        if self.kind == "nothing":
+            for kind in KINDS[1:]:
+                await (await self._open(kind)).close()
         for _ in range(count):
-            opened = await connect(f"ws://127.0.0.1:{self.port}/{self.kind}", ping_interval=None)
-            self.sockets.append(opened)
-            if self.kind != "nothing":
-                await opened.send("x")
-                answer = await asyncio.wait_for(opened.recv(), 20)
-                if answer != "used":
-                    raise RuntimeError(f"{self.kind} answered {answer!r}")
+            self.sockets.append(await self._open(self.kind))
+
+    async def _open(self, kind: str) -> ClientConnection:
+        opened = await connect(f"ws://127.0.0.1:{self.port}/{kind}", ping_interval=None, open_timeout=60)
+        if kind != "nothing":
+            await opened.send("x")
+            answer = await asyncio.wait_for(opened.recv(), 60)
+            if answer != "used":
+                raise RuntimeError(f"{kind} answered {answer!r}")
+        return opened
 
     def figures(self) -> Figures:
         process = Path("/proc") / str(self.process.pid)
@@ -138,17 +155,23 @@ class Server:
         with Redis.from_url(f"redis://127.0.0.1:{self._redis.port}") as redis:
             clients = [client for client in redis.client_list() if client["db"] == str(self.number)]
         status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-        with sqlite3.connect(self._database) as database:
-            (rows,) = database.execute("select count(*) from django_session").fetchone()
-        database.close()
         return Figures(
             sum(link.startswith(str(self._database)) for link in links),
             len(clients),
             len(links),
             int(status["Threads"]),
-            rows,
+            self._count("select count(*) from django_session"),
             round(int(status["VmRSS"].split()[0]) / 1024, 1),
         )
+
+    def lasting_rows(self) -> int:
+        """How many sessions are stored for longer than that of a stream which its connection's end cut off."""
+        return self._count("select count(*) from django_session where expire_date > datetime('now', '+61 minutes')")
+
+    def _count(self, query: str) -> int:
+        with contextlib.closing(sqlite3.connect(self._database, timeout=20)) as database:
+            (rows,) = database.execute(query).fetchone()
+        return int(rows)
 
 
 def table(servers: list[Server], title: str) -> list[Figures]:
@@ -172,6 +195,9 @@ async def run(count: int, seconds: float, folder: Path, redis: SingleServer) -> 
             await asyncio.sleep(min(60.0, max(0.0, ends - time.monotonic())))
         nothing, *others = table(servers, f"{seconds:.0f} s later")
         lost = [server.kind for server in servers if any(each.close_code is not None for each in server.sockets)]
+        for server in servers:
+            await asyncio.gather(*(each.close() for each in server.sockets))
+        wait_until(lambda: not any(server.lasting_rows() for server in servers), "the end of all sessions", 60)
     finally:
         for server in servers:
             server.process.kill()
@@ -182,6 +208,11 @@ async def run(count: int, seconds: float, folder: Path, redis: SingleServer) -> 
             trouble.append(f"{kind}: {figures.database} connections to the database, {figures.cache} to the cache")
         if figures.descriptors > nothing.descriptors + 20:
             trouble.append(f"{kind}: {figures.descriptors} descriptors, {nothing.descriptors} where nothing was done")
+        if figures.rows > count:
+            trouble.append(f"{kind}: {figures.rows} sessions of {count} sockets")
+        kilobytes = THREAD_KILOBYTES if kind == "generator" else KILOBYTES
+        if figures.megabytes > nothing.megabytes + 1 + count * kilobytes / 1024:
+            trouble.append(f"{kind}: {figures.megabytes} MB, {nothing.megabytes} where nothing was done")
     return trouble
 
 
