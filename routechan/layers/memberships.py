@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from .. import names
 
-_NO_MEMBERS: Mapping[str, dict[str, float]] = {}
-
 
 class Memberships:
     """Memberships with their ends. Lifetime: that of the store whose lock is held around each call."""
 
     def __init__(self) -> None:
-        # group -> queue name -> channel -> end; by queue name, because one ``deliver`` serves all members of a queue
-        self._groups: dict[str, dict[str, dict[str, float]]] = {}
+        #: group -> queue name -> channel -> end, in order of the ends. By queue name, because one ``deliver`` serves
+        #: all members of a queue.
+        self.groups: dict[str, dict[str, dict[str, float]]] = {}
         self._of: dict[str, set[str]] = {}  # channel -> its groups
 
     def __contains__(self, channel: str) -> bool:
@@ -29,7 +28,7 @@ class Memberships:
         Returns:
             Whether it is the first of its queue there.
         """
-        members = self._groups.setdefault(group, {}).setdefault(names.queue_name(channel), {})
+        members = self.groups.setdefault(group, {}).setdefault(names.queue_name(channel), {})
         first = not members
         members.pop(channel, None)  # re-inserted, so that members stay in order of their end
         members[channel] = end
@@ -49,13 +48,13 @@ class Memberships:
         if not groups:
             del self._of[channel]
         queue_name = names.queue_name(channel)
-        members = self._groups[group][queue_name]
+        members = self.groups[group][queue_name]
         del members[channel]
         if members:
             return False
-        del self._groups[group][queue_name]
-        if not self._groups[group]:
-            del self._groups[group]
+        del self.groups[group][queue_name]
+        if not self.groups[group]:
+            del self.groups[group]
         return True
 
     def of(self, channel: str) -> tuple[str, ...]:
@@ -66,13 +65,9 @@ class Memberships:
         """How many groups ``channel`` is a member of."""
         return len(self._of.get(channel, ()))
 
-    def in_group(self, group: str) -> Mapping[str, dict[str, float]]:
-        """The members of ``group``: queue name -> channel -> end, in order of the ends."""
-        return self._groups.get(group, _NO_MEMBERS)
-
     def in_queue(self, queue_name: str) -> list[tuple[str, str]]:
         """Each ``(group, channel)`` of the channels in ``queue_name``."""
-        return [(group, channel) for group, queues in self._groups.items() for channel in queues.get(queue_name, ())]
+        return [(group, channel) for group, queues in self.groups.items() for channel in queues.get(queue_name, ())]
 
     def channels(self) -> Iterable[str]:
         """All channels that are members of anything."""
@@ -80,7 +75,7 @@ class Memberships:
 
     def clear(self) -> None:
         """End all memberships."""
-        self._groups.clear()
+        self.groups.clear()
         self._of.clear()
 
 

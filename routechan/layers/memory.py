@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import names
-from ..encoding import MAX_SIZE, Content, LazyContent, Serializer, encode_headers
+from ..encoding import MAX_SIZE, Content, LazyContent, Serializer, check_content, encode_headers
 from ..exceptions import ChannelFull
 from .delays import Delays
 from .envelope import Deliver, Headers
@@ -25,7 +25,6 @@ from .options import (
     Capacities,
     CapacityRules,
     check_delay,
-    check_group_send,
     check_seconds,
 )
 from .receiver import NoSource, Opener, Receiver
@@ -188,7 +187,8 @@ class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
         self._delays.call_later(delay, due)
 
     def send_group(self, group: str, content: Content, delay: float = NOW, *, headers: Headers | None = None) -> None:
-        check_group_send(group, content)
+        names.check_group_name(group)
+        check_content(content)
         lazy, encoded = LazyContent(self._serializer, content=content), encode_headers(headers)
         if check_delay(delay):
             later = LazyContent(self._serializer, data=lazy.data)

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 
 from .. import exceptions, names
-from ..encoding import Content, check_content
 
 #: Globs or compiled patterns -> messages a queue holds.
 Capacities = Mapping["str | re.Pattern[str]", int]
@@ -98,15 +97,6 @@ def check_seconds(or_zero: bool = False, **options: object) -> None:
         if not number or not (0 < value < float("inf") or (or_zero and value == 0)):  # type: ignore[operator]
             expected = "0 or above, such as 0.5" if or_zero else "above 0, such as 60"
             raise exceptions.InvalidChannelLayerError(f"{name} is a number of seconds {expected}, not {value!r}")
-
-
-def check_group_send(group: str, content: Content) -> None:
-    """Raise ``InvalidName`` unless ``group`` is the name of one, ``InvalidContent`` unless ``content`` is a dict."""
-    if type(group) is str:
-        names.checked_group(group)
-    else:
-        names.check_group_name(group)
-    check_content(content)
 
 
 def _check_number(where: str, number: object, of: str, otherwise: str = "") -> None:

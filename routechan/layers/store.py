@@ -348,7 +348,7 @@ class Store:
     def members(self, group: str, queue_name: str | None = None) -> dict[str, list[str]]:
         """The live members of ``group`` by queue name, of ``queue_name`` or of all; expired ones are removed first."""
         with self._lock:
-            queues = self._memberships.in_group(group)
+            queues = self._memberships.groups.get(group)
             if not queues:
                 return {}
             now = self.clock()
@@ -437,7 +437,7 @@ class Store:
             raise TooManyGroups(channel, group, most)
 
     def _evict(self, group: str, queue_name: str, now: float) -> None:
-        members = self._memberships.in_group(group).get(queue_name, {})
+        members = self._memberships.groups.get(group, {}).get(queue_name, {})
         over = list(itertools.takewhile(lambda channel: members[channel] < now, members))
         for channel in over:
             self._ended.append((group, channel))

@@ -15,17 +15,18 @@ from typing import Any, TypeVar
 
 from ... import names
 from ...concurrency import in_consumer
-from ...encoding import Content, LazyContent, Serializer, encode_headers
+from ...encoding import Content, LazyContent, Serializer, check_content, encode_headers
 from ...exceptions import ChannelLayerUnavailable
 from ..envelope import GROUP, MESSAGE, Deliver, Headers
 from ..losses import Losses
 from ..memberships import channels_of
-from ..options import NOW, Capacities, CapacityRules, check_delay, check_group_send
+from ..options import NOW, Capacities, CapacityRules, check_delay
 from ..receiver import Opener, Source
 from ..statistics import Counts
 from ..store import Store
 from ..waiters import ThreadWaiter
 from .arrivals import Fetcher, Mailbox
+from .commands.counting import Counting
 from .commands.groups import Groups
 from .commands.messages import LOOK, Messages
 from .commands.presence import Presence, Renewal
@@ -125,10 +126,9 @@ class Engine(Source):
         )
         transport = Transport(topology, clock, reconnections)
         self._messages = Messages(context, transport.is_newer)
-        #: The operation of ``Permitting.permits``.
-        self.permits = self._messages.permits
-        self._presence = Presence(context)
-        self._groups = Groups(context, self._messages, self._presence)
+        self.counting = Counting(context)
+        self.presence = Presence(context)
+        self._groups = Groups(context, self._messages, self.presence)
         self._driver = driver = Driver(transport)
         tools = ReaderTools(self.process, topology, driver, self._messages, self.keys, clock, reconnections, lease)
         self._mailbox = Mailbox(
@@ -141,7 +141,8 @@ class Engine(Source):
             serializer,
             self._messages,
             self._groups,
-            self._presence,
+            self.presence,
+            self.counting,
             counts=counts,
             clock=clock,
             reconnections=reconnections,
@@ -181,7 +182,7 @@ class Engine(Source):
         if now >= self._count_at:
             self._count_at = now + COUNTING_INTERVAL
             if self.counts:
-                self._driver.start_along(self._messages.add_statistics())
+                self._driver.start_along(self.counting.add_statistics())
 
     # Sending
 
@@ -204,7 +205,7 @@ class Engine(Source):
             names.check_channel_name(channel)
         if delay is not NOW and check_delay(delay):
             later = self._send_later(MESSAGE, channel, content, delay, headers)
-            return self._presence.if_ours(channel, later) if self.marks.is_foreign(names.queue_name(channel)) else later
+            return self.presence.if_ours(channel, later) if self.marks.is_foreign(names.queue_name(channel)) else later
         queue = names.queue_name(channel)
         deliver = self.store.attached.get(queue)
         if deliver is not None:
@@ -216,7 +217,7 @@ class Engine(Source):
             self.store.put(channel, body, encoded)
             return None
         send = self._messages.send(queue, channel, body, encoded)
-        return self._presence.if_ours(channel, send) if self.marks.is_foreign(queue) else send
+        return self.presence.if_ours(channel, send) if self.marks.is_foreign(queue) else send
 
     def post_group(
         self, group: str, content: Content, delay: float, headers: Headers | None, waits: bool = False
@@ -237,7 +238,7 @@ class Engine(Source):
             MessageTooLarge: the layer carries no message of this size.
             InvalidContent: it cannot travel, or some members cannot take it; the others got it.
         """
-        check_group_send(group, content)
+        _check_group_send(group, content)
         patience = self._patience() if waits else None
         if delay is not NOW and check_delay(delay):
             return self.post(self._send_later(GROUP, group, content, delay, headers), patience)
@@ -248,7 +249,7 @@ class Engine(Source):
 
     def call_group(self, group: str, content: Content, delay: float, headers: Headers | None) -> None:
         """Send ``content`` with ``delay`` and ``headers`` to ``group`` as ``post_group``, and wait on this thread."""
-        check_group_send(group, content)
+        _check_group_send(group, content)
         if delay is not NOW and check_delay(delay):
             self.call(self._send_later(GROUP, group, content, delay, headers))
             return
@@ -336,11 +337,7 @@ class Engine(Source):
     def _detached(self, groups: Sequence[str], queue: str, last: bool) -> Script[None]:
         yield from self._groups.discard_queue(groups, queue).script()
         if last:
-            yield from self._presence.end_lease().script()
-
-    def is_owned(self, queue: str) -> Operation[bool]:
-        """Whether a living process reads ``queue``."""
-        return self._presence.is_owned(queue)
+            yield from self.presence.end_lease().script()
 
     # Groups
 
@@ -401,17 +398,13 @@ class Engine(Source):
         except FAULTS as error:
             raise ChannelLayerUnavailable(f"Redis cannot be reached, nothing was removed from it: {error}") from error
         for node in nodes:
-            yield from self._presence.flush(node)
-        yield from self._presence.tell_flush()
-
-    def global_statistics(self) -> Operation[dict[str, Any]]:
-        """The counts of all processes."""
-        return self._messages.statistics(None)
+            yield from self.presence.flush(node)
+        yield from self.presence.tell_flush()
 
     @operation()
     def channel_statistics(self, channel: str) -> Script[dict[str, Any]]:
         """The counts of the queue of ``channel`` in Redis, with the messages that wait in this process."""
-        in_redis = yield from self._messages.statistics(names.queue_name(channel)).script()
+        in_redis = yield from self.counting.statistics(names.queue_name(channel)).script()
         pending, age = self.store.pending(self.store.queue_of(channel))
         return {
             **in_redis,
@@ -427,11 +420,11 @@ class Engine(Source):
         self.fetcher.close()
         readers = self._readers()
         if self.counts:
-            self._driver.start(self._messages.add_statistics())
+            self._driver.start(self.counting.add_statistics())
         if self.housekeeping.close():
             # Sockets that are still open were not closed in order: let other processes send their last wills now.
             wills = self.housekeeping.has_wills
-            self._driver.start(self._presence.drop_lease() if wills else self._presence.end_lease())
+            self._driver.start(self.presence.drop_lease() if wills else self.presence.end_lease())
         for reader in readers:
             reader.stop()
         self._driver.drain(CLOSING_TIME)
@@ -447,3 +440,11 @@ class Engine(Source):
 
     def _readers(self) -> list[Reader]:
         return [*self.fetcher.readers(), *self._mailbox.readers()]
+
+
+def _check_group_send(group: str, content: Content) -> None:
+    if type(group) is str:
+        names.checked_group(group)
+    else:
+        names.check_group_name(group)
+    check_content(content)

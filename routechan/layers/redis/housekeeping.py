@@ -23,6 +23,7 @@ from ..envelope import GROUP, Envelope
 from ..options import FULL_DELAY
 from ..statistics import Counts
 from ..store import Store
+from .commands.counting import Counting
 from .commands.groups import Groups
 from .commands.messages import LOOK, Messages
 from .commands.presence import Presence, Renewal
@@ -49,9 +50,10 @@ class Housekeeping:
         driver: performs operations.
         store: the channels and memberships of this process.
         serializer: bytes to content.
-        messages: makes operations on delayed messages and counts.
+        messages: makes operations on delayed messages.
         groups: makes operations on memberships.
         presence: makes operations on leases and last wills.
+        counting: makes operations on counts.
         counts: the counts of this process, to be added to those in Redis.
         clock: the server's time.
         reconnections: shows that Redis may have lost its data.
@@ -67,6 +69,7 @@ class Housekeeping:
         messages: Messages,
         groups: Groups,
         presence: Presence,
+        counting: Counting,
         *,
         counts: Counts,
         clock: RedisClock,
@@ -80,6 +83,7 @@ class Housekeeping:
         self._messages = messages
         self._groups = groups
         self._presence = presence
+        self._counting = counting
         self._counts = counts
         self._now = clock.now
         self._reconnections = reconnections
@@ -341,7 +345,7 @@ class Housekeeping:
         for group, channel in self._store.take_ended():
             self._driver.start(self._groups.discard_own(group, channel))
         if self._counts and now >= self._count_at:
-            self._driver.start_along(self._messages.add_statistics())
+            self._driver.start_along(self._counting.add_statistics())
         self._begin("look", self._messages.due(), self._found_due)
 
     def _found_due(self, found: tuple[list[Envelope], float | None]) -> None:

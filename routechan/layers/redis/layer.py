@@ -179,7 +179,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         await self._engine.post_group(group, content, delay, headers, waits=True)
 
     async def check_foreign(self, channel: str, queue: str) -> None:
-        owned = await self._engine.ask(self._engine.is_owned(queue))
+        owned = await self._engine.ask(self._engine.presence.is_owned(queue))
         if not owned and self._engine.marks.is_foreign(queue):
             raise names.foreign(channel)
         if owned:
@@ -211,16 +211,16 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         return await self._engine.ask(self._engine.group_count(names.check_group_name(group)))
 
     def permits(self, key: str, wanted: int, most: int, lasts: float) -> int:
-        return self._engine.call(self._engine.permits(key, wanted, most, lasts), 0.0)
+        return self._engine.call(self._engine.counting.permits(key, wanted, most, lasts), 0.0)
 
     async def apermits(self, key: str, wanted: int, most: int, lasts: float) -> int:
-        return await self._engine.post(self._engine.permits(key, wanted, most, lasts), 0.0)
+        return await self._engine.post(self._engine.counting.permits(key, wanted, most, lasts), 0.0)
 
     async def flush(self) -> None:
         await self._engine.ask(self._engine.flush())
 
     async def global_statistics(self) -> dict[str, Any]:
-        return await self._engine.ask(self._engine.global_statistics())
+        return await self._engine.ask(self._engine.counting.statistics(None))
 
     async def channel_statistics(self, channel: str) -> dict[str, Any]:
         return await self._engine.ask(self._engine.channel_statistics(names.check_channel_name(channel)))
@@ -238,7 +238,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         queue = names.queue_name(channel)
         if self._engine.store.is_own(queue):
             return queue in self._engine.store.attached
-        return await self._engine.ask(self._engine.is_owned(queue))
+        return await self._engine.ask(self._engine.presence.is_owned(queue))
 
     def forget(self, channel: str) -> None:
         self._engine.forget(channel)
@@ -285,7 +285,7 @@ class RedisSyncLayer(StoreSyncLayer[RedisChannelLayer]):
         self.layer.engine.call(self.layer.engine.flush())
 
     def global_statistics(self) -> dict[str, Any]:
-        return self.layer.engine.call(self.layer.engine.global_statistics())
+        return self.layer.engine.call(self.layer.engine.counting.statistics(None))
 
     def channel_statistics(self, channel: str) -> dict[str, Any]:
         return self.layer.engine.call(self.layer.engine.channel_statistics(names.check_channel_name(channel)))

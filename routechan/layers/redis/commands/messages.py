@@ -1,4 +1,4 @@
-"""Operations on queues: send, pop, send later, count.
+"""Operations on queues: send, pop, send later.
 
 The normal send and the normal receive are one step each (R1). Every command has one key, or keys of one hash tag, so
 that the same operations run on one server, on shards and on a Redis Cluster.
@@ -12,20 +12,89 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ....exceptions import ChannelFull
+from ....telemetry.counters import counters
 from ...envelope import DUE, GROUP, MESSAGE, Envelope, make_envelope
 from ...options import LONGEST_DELAY
-from ...statistics import COUNTED
 from ..judge import GIVEN_UP
-from ..schema import DELAYED, DELAYED_PLACE, LEASES, STATISTICS, hash_tag_of, process_queue
+from ..schema import DELAYED, DELAYED_PLACE, LEASES, hash_tag_of, process_queue
 from ..wire import expires_of
-from .script import CHUNK, HEADS, KEY_BY_KEY, Call, Context, Operation, Script, Step, operation
-from .send import LargeSend, Send
+from .script import CHUNK, KEY_BY_KEY, Call, Context, Operation, Script, Step, operation
 
 #: Seconds between looks of a process for delayed messages. Every process looks, so that no single one is needed.
 LOOK = 1.0
 
-_STATISTICS_TTL = 86_400_000
-_QUEUE_STATISTICS_TTL = 3_600_000
+
+class Send(Operation[None]):
+    """A message to a queue in Redis. Lifetime: until it is sent.
+
+    Neighbours to one queue leave in one command: a busy worker sends twenty answers to a server in one. The result is
+    None, or ``ChannelFull`` is raised.
+
+    Args:
+        messages: makes the commands.
+        queue: the queue, also the ``batch_key``.
+        channel: the full name of the channel.
+        body: encoded content.
+        headers: encoded headers; empty where there are none.
+    """
+
+    __slots__ = ("_messages", "batch_key", "body", "channel", "headers")
+
+    batch_key: str
+
+    def __init__(self, messages: Messages, queue: str, channel: str, body: bytes, headers: bytes) -> None:
+        self._messages = messages
+        self.batch_key = queue
+        self.channel = channel
+        self.body = body
+        self.headers = headers
+
+    def script(self) -> Script[None]:
+        (outcome,) = yield from self.batch(())
+        if outcome is not None:
+            raise outcome
+
+    def batch(self, others: Sequence[Send]) -> Script[list[Exception | None]]:
+        return self._messages.send_all(self.batch_key, [self, *others])
+
+
+class LargeSend(Operation[None]):
+    """A large message to a queue in Redis, once it is known how many bytes wait there. Lifetime: until it is sent.
+
+    Asked beforehand, because it takes long to send such a message in vain; a full channel is tried again and again.
+    Other processes may send at the same moment: then more wait for a while, one message of each.
+
+    Args:
+        context: what all operations share.
+        message: the message.
+        pushing: queue -> bytes of the large messages that this process sends right now.
+    """
+
+    __slots__ = ("_context", "_message", "_pushing")
+
+    reads_first = True
+
+    def __init__(self, context: Context, message: Send, pushing: dict[str, int]) -> None:
+        self._context = context
+        self._message = message
+        self._pushing = pushing
+
+    def script(self) -> Script[None]:
+        context, message, pushing = self._context, self._message, self._pushing
+        queue, size, most = message.batch_key, len(message.body), context.capacities.channel_bytes
+        (used,) = yield Step([context.bytes_of(queue)], True)
+        before = (used or 0) + pushing.get(queue, 0)
+        if before and before + size > most:
+            counters.limited["channel_bytes"] += 1
+            context.counts.add(queue, "channel_full_count")
+            raise ChannelFull(queue, context.capacities.of(message.channel), most)
+        pushing[queue] = pushing.get(queue, 0) + size
+        try:
+            yield from message.script()
+        finally:
+            pushing[queue] -= size
+            if not pushing[queue]:
+                del pushing[queue]
 
 
 class Pop(Operation[list[Envelope]]):
@@ -115,7 +184,7 @@ class Messages:
         Raises:
             ChannelFull: raised when the operation is performed.
         """
-        message = Send(self.send_all, queue, channel, body, headers)
+        message = Send(self, queue, channel, body, headers)
         if len(body) <= self._context.capacities.large:
             return message
         return LargeSend(self._context, message, self._pushing)
@@ -355,64 +424,3 @@ class Messages:
         if len(ready) == CHUNK:
             return envelopes, now
         return envelopes, float(coming[1]) if coming else None
-
-    # Counting
-
-    @operation()
-    def add_statistics(self) -> Script[None]:
-        """The operation that adds the counts of this process to those in Redis."""
-        return self._add_statistics()
-
-    def _add_statistics(self) -> Script[None]:
-        totals, queues = self._counts.take()
-        calls = self._increments(self._keys.statistics(), totals, _STATISTICS_TTL)
-        for queue, counted in queues.items():
-            calls += self._increments(self._keys.statistics(queue), counted, _QUEUE_STATISTICS_TTL)
-            if len(calls) >= 5 * CHUNK:
-                yield Step(calls, False)
-                calls = []
-        if calls:
-            yield Step(calls, False)
-
-    def _increments(self, key: str, counted: dict[str, int], ttl: int) -> list[Call]:
-        calls: list[Call] = [(STATISTICS, ("HINCRBY", key, what, by)) for what, by in counted.items() if by]
-        if calls:
-            calls.append((STATISTICS, ("PEXPIRE", key, ttl)))
-        return calls
-
-    @operation()
-    def permits(self, key: str, wanted: int, most: int, lasts: float) -> Script[int]:
-        """The operation of ``Permitting.permits`` for ``key``, ``wanted``, ``most`` and ``lasts``."""
-        tag, counted = hash_tag_of(key), self._keys.permits(key)
-        calls: list[Call] = [
-            (tag, ("HINCRBY", counted, "taken", wanted)),
-            (tag, ("PEXPIRE", counted, int(lasts * 1000) + 1000)),
-        ]
-        taken, _ = yield Step(calls, repeatable=True)  # at worst fewer are granted
-        return max(0, min(wanted, most - int(taken) + wanted))
-
-    @operation()
-    def statistics(self, queue: str | None) -> Script[dict[str, Any]]:
-        """The counts of ``queue``, with what waits in it in Redis; for None those of the layer."""
-        yield from self._add_statistics()
-        (found,) = yield Step([(STATISTICS, ("HGETALL", self._keys.statistics(queue)))], True)
-        stored = dict(zip(found[::2], found[1::2], strict=True))
-        counts: dict[str, Any] = {what: int(stored.get(what.encode(), 0)) for what in COUNTED}
-        if queue is not None:
-            counts["messages_pending"], counts["messages_max_age"] = yield from self._pending(queue)
-        return counts
-
-    def _pending(self, queue: str) -> Script[tuple[int, float]]:
-        """How many messages wait, and how many seconds the oldest has waited, without those that expired."""
-        key, tag = self._keys.queue(queue), hash_tag_of(queue)
-        expired = 0
-        while True:
-            length, heads = yield Step(
-                [(tag, ("LLEN", key)), (tag, ("LRANGE", key, expired, expired + HEADS - 1))], repeatable=True
-            )
-            now = self._context.now()
-            stamps = [expires_of(head) for head in heads]
-            live = [stamp for stamp in stamps if stamp >= now]
-            expired += len(stamps) - len(live)
-            if live or not heads:
-                return max(length - expired, 0), max(now - live[0] + self._context.expiry, 0.0) if live else 0.0

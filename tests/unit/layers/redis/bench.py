@@ -7,6 +7,7 @@ from typing import Any
 from routechan.layers.envelope import MESSAGE, Envelope
 from routechan.layers.losses import Losses
 from routechan.layers.options import CapacityRules
+from routechan.layers.redis.commands.counting import Counting
 from routechan.layers.redis.commands.groups import Groups
 from routechan.layers.redis.commands.messages import Messages
 from routechan.layers.redis.commands.presence import Presence
@@ -61,6 +62,7 @@ class Bench:
         )
         self.messages = Messages(self.context, lambda hash_tag: self.newer)
         self.presence = Presence(self.context)
+        self.counting = Counting(self.context)
         self.groups = Groups(self.context, self.messages, self.presence)
 
     def send(self, channel: str, *others: str) -> Run:

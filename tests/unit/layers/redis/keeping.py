@@ -54,7 +54,7 @@ class FakeStore:
 def make(driver: Any, store: Any, **options: Any) -> Housekeeping:
     operations: Any = FakeOperations()
     serializer: Any = None
-    return Housekeeping(driver, store, serializer, operations, operations, operations, **options)
+    return Housekeeping(driver, store, serializer, operations, operations, operations, operations, **options)
 
 
 class Bench:

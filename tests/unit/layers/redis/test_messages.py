@@ -411,15 +411,15 @@ def test_counts_are_added_with_a_time_to_live(bench: Bench, queues: int) -> None
     for number in range(queues):
         bench.counts.add(f"queue.{number}", "messages_count", 2)
         bench.counts.add(f"queue.{number}", "expired_count")
-    steps = drive_all(bench.messages.add_statistics())
+    steps = drive_all(bench.counting.add_statistics())
     assert sum(command[0] == "HINCRBY" for step in steps for command in step) == 2 * queues + 2
     assert all(ends_with_a_ttl(step) for step in steps)
-    assert drive_all(bench.messages.add_statistics()) == []
+    assert drive_all(bench.counting.add_statistics()) == []
 
 
 def test_statistics_of_a_queue(bench: Bench) -> None:
     """section 2.8, A3: heads that have expired are neither pending nor asked for their age."""
-    run = Run(bench.messages.statistics("a"))
+    run = Run(bench.counting.statistics("a"))
     assert (run.verbs, run.tags) == (["HGETALL"], [STATISTICS])
     run.reply([b"messages_count", b"7", b"unknown", b"1"])
     run.reply(12, [message(OLD)] * 10)
