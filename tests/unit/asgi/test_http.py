@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from routechan import Channel, Group, Message, route
+from routechan.consumers import connection
 from routechan.inspection import name_that_thing
 from routechan.layers import SyncChannelLayer
 from tests.waiting import until
@@ -373,3 +374,21 @@ async def test_nothing_is_left_of_a_request_whose_server_fails(serve: Serve) -> 
     with pytest.raises(ConnectionError, match="on purpose"):
         await asyncio.wait_for(application(connection.scope, receive, connection.from_application.put), 5)
     assert len(application._server.responses) == 0
+
+
+async def test_a_disconnect_that_is_lost(
+    serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client has its answer; that the disconnect reaches nobody is logged."""
+    routing = [route("http.request", Log({"status": 200}).consume), route("http.disconnect", Log().consume)]
+    application = await serve(routing)
+    handle = connection.Connection.handle
+
+    def refuse(self: Any, channel: str, *rest: Any) -> Any:
+        if channel == "http.disconnect":
+            raise OSError("no more threads")
+        return handle(self, channel, *rest)
+
+    monkeypatch.setattr(connection.Connection, "handle", refuse)
+    assert await get(application, "/left/") == (200, b"")
+    await until(lambda: "The http.disconnect of '/left/' is lost" in caplog.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -159,3 +160,31 @@ def test_a_total_without_a_bound() -> None:
     waiting.remove(client, event)
     waiting.remove(client, event)
     assert (client.waiting_bytes, waiting.bytes) == (0, 0)
+
+
+async def test_a_server_cuts_off_a_response_for_which_most_waits(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As it closes a socket, and the log says so."""
+    limited = counters.limited["server_bytes"]
+
+    async def answer(message: Message) -> None:
+        message.reply_channel.send({"status": 200, "content": b"x", "more_content": True})
+        for number in range(4):
+            message.reply_channel.send({"content": b"x" * 1000 * 2**number, "more_content": True})
+
+    application = await serve([route("http.request", answer)], server_bytes=5_000)
+    request = Request(application)
+    taken = []
+
+    async def send(event: Any) -> None:
+        taken.append(event)
+        await asyncio.Event().wait()
+
+    request.task = asyncio.create_task(application(request.scope, request.to_application.get, send))
+    await request.over()
+    assert len(taken) == 1
+    assert counters.limited["server_bytes"] == limited + 1
+    [line] = [line for line in logged(caplog) if "is cut off" in line]
+    assert "its client does not read, and" in line
+    assert "(SERVER_BYTES)" in line

@@ -312,3 +312,21 @@ async def test_what_cannot_be_sent(monkeypatch: pytest.MonkeyPatch, posts: Posts
         answer.set_exception(MessageTooLarge("too large"))
         with pytest.raises(MessageTooLarge):
             await asyncio.wait_for(event, DEADLINE)
+
+
+async def test_a_layer_whose_sends_are_coroutines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They run beside each other; an event that found no room is sent when there is some."""
+    async with relaying(capacity=1) as relay:
+        post = relay.layer.post
+
+        async def later(*args: Any, **options: Any) -> None:
+            await asyncio.sleep(0)
+            post(*args, **options)
+
+        monkeypatch.setattr(relay.layer, "post", later)
+        events = relay.send(0, 1)
+        for number in range(2):
+            await until(lambda: relay.layer._store.pending(RECEIVE)[0])
+            assert await relay.take(1) == [number]
+            relay.ack(number)
+        await asyncio.wait_for(asyncio.gather(*events), DEADLINE)

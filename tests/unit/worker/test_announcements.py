@@ -281,3 +281,28 @@ async def test_a_worker_is_stopped_while_it_waits(log: Log) -> None:
         log.release.set()
         await until(lambda: log.seen == [("server", 0)])
         await log.by("server")
+
+
+async def test_a_layer_in_trouble(log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever it raises: a server that cannot ask reads all of its own, and learns of the worker when it can."""
+    monkeypatch.setattr("routechan.worker.announcements.RETRY_INTERVAL", 0.01)
+    group_add, trouble = log.layer.layer.group_add, True
+
+    async def failing(group: str, channel: str) -> None:
+        if trouble:
+            raise OSError("a layer of another make")
+        await group_add(group, channel)
+
+    monkeypatch.setattr(log.layer.layer, "group_add", failing)
+    async with server(log):
+        await log.by("server")
+        await until(lambda: "Following what workers read failed" in caplog.text)
+        trouble = False
+        async with worker(log):
+            trouble = True
+            await until(lambda: "Announcing this worker failed" in caplog.text)
+            trouble = False
+            await until(lambda: log.layer.group_count(SERVERS) == log.layer.group_count(WORKERS) == 1)
+            await until(lambda: log.layer.layer._store.waiting("work") == 1, "the server has left the channel")
+            await log.by("worker")
+    assert "this server reads all of its own" in caplog.text

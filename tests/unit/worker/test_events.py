@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from routechan import ConsumeLater, Message, route
+from routechan.exceptions import ChannelFull, ChannelLayerUnavailable
 from routechan.layers import SyncChannelLayer
 from tests.waiting import until
 
 from ..asgi.clients import Client, Open
 from ..helpers import DEADLINE, of_kind
-from ..relay.helpers import RECEIVE, SOCKET, aecho, echo, nothing, send_event, serving, working
+from ..relay.helpers import RECEIVE, REPLY_TO, SOCKET, aecho, echo, nothing, send_event, serving, working
 
 
 async def test_an_event_that_was_given_up_is_not_run(
@@ -95,3 +96,60 @@ async def test_the_ack_leaves_with_the_replies(
         await until(lambda: posted and posted[-1][0] == "specific", "it is acked")
     assert posted == [("websocket", ["text"])] * replies + [("specific", ["ack"])]
     assert max(most) >= min(replies, 1) + 1
+
+
+@pytest.mark.parametrize("error", [ChannelFull("x"), ChannelLayerUnavailable("no Redis")], ids=["full", "away"])
+async def test_an_ack_that_cannot_be_sent(
+    default_layer: SyncChannelLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """The server finds out by itself, a little later; the worker goes on."""
+    layer, ran = default_layer.layer, []
+    post = layer.post
+
+    async def consumer(message: Message) -> Any:
+        ran.append(message["text"])
+        if message["text"] == "stream":
+            yield {"text": "tick"}
+            await asyncio.Event().wait()
+
+    def refuse(channel: str, content: Any, delay: float = 0.0, headers: Any = None) -> Any:
+        if channel == REPLY_TO:
+            raise error
+        return post(channel, content, delay, headers=headers)
+
+    monkeypatch.setattr(layer, "post", refuse)
+    async with working(default_layer, route(RECEIVE, consumer)):
+        await send_event(default_layer, 1, text="stream")
+        await until(lambda: "A server could not be told of an event's end" in caplog.text)
+        await send_event(default_layer, 2, text="next")
+        await until(lambda: ran == ["stream", "next"])
+
+
+async def test_a_server_of_which_the_layer_cannot_tell(
+    default_layer: SyncChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its streams go on until the layer says that it is gone."""
+    monkeypatch.setattr("routechan.worker.events.SERVER_CHECK_INTERVAL", 0.001)
+    asked, gone, ended = [], False, asyncio.Event()
+
+    async def stream(message: Message) -> AsyncIterator[dict[str, Any]]:
+        try:
+            while True:
+                yield {"text": "tick"}
+                await asyncio.sleep(0.001)
+        finally:
+            ended.set()
+
+    async def is_served(channel: str) -> bool:
+        asked.append(channel)
+        if not gone:
+            raise ChannelLayerUnavailable("no Redis")
+        return False
+
+    monkeypatch.setattr(default_layer.layer, "is_served", is_served)
+    async with working(default_layer, route(RECEIVE, stream)):
+        await send_event(default_layer)
+        await until(lambda: len(asked) > 3)
+        assert not ended.is_set()
+        gone = True
+        await asyncio.wait_for(ended.wait(), DEADLINE)
