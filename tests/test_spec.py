@@ -27,6 +27,8 @@ def sections(page: str) -> set[str]:
 
 SECTIONS = {"consumer-api": sections(CONSUMER_API), "layers-and-protocol": sections(LAYERS)}
 
+EITHER = set().union(*SECTIONS.values())
+
 #: Prefixes of the consumer API, and those of one letter: weaknesses of older layers, requirements.
 PREFIXES = sorted({name[:2] for name in DEFINED if re.fullmatch(r"[A-Z]{2}-\d+", name)})
 WEAKNESSES = ("A", "C", "P")
@@ -137,9 +139,11 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     if path.suffix == ".rst":
         yield from enumerate(source.splitlines(), 1)
         return
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string
+    behind = (line[line.index("#") :] for line in source.splitlines() if "#" in line)
+    if any(unknown(text, code=True) for text in behind):  # reading tokens takes long, and most files have no such line
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             lines = node.value.value.splitlines()
@@ -148,12 +152,11 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 def unknown(text: str, *, code: bool) -> list[str]:
     """The numbers in a text that docs/spec does not have."""
-    either = set().union(*SECTIONS.values())
     wrong = [name for name in BEHAVIOUR.findall(text) if name not in DEFINED]
     wrong += [name for name in SINGLE.findall(text) if name not in DEFINED]
     wrong += [f"item {number}" for number in sorted(items(text)) if f"item {number}" not in DEFINED]
     if code:
-        wrong += [number for match in SECTION.findall(text) for number in match if number and number not in either]
+        wrong += [number for match in SECTION.findall(text) for number in match if number and number not in EITHER]
     for page, *found in SECTION_OF.findall(text):
         wrong += [f"{page} {number}" for number in found if number and number not in SECTIONS[page]]
     return wrong

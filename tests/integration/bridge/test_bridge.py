@@ -32,7 +32,7 @@ def test_in_node(file: Path) -> None:
     """JS-01 to JS-15, Appendix A: each file of tests passes in node's own test runner."""
     # not on the connection of a runner above us
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NODE_")}
-    done = subprocess.run([node(), "--test", str(file)], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([node(), "--test", str(file)], env=environment, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"^. pass (\d+)$", done.stdout, re.MULTILINE)
     assert passed is not None, done.stdout

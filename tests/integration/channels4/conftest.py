@@ -61,7 +61,7 @@ def manage(environment: dict[str, str], *arguments: str) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return finished.stdout

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from routechan.layers import RedisChannelLayer
+from routechan.layers.redis import layer as layer_module
 from tests.redis_servers import ClusterServers, SentinelServers, ShardServers, SingleServer, TLSServer, shared
 
 from .tools import Make, Proxy
@@ -60,6 +61,15 @@ def own_sentinel() -> Iterator[SentinelServers]:
 def own_cluster() -> Iterator[ClusterServers]:
     with ClusterServers(node_timeout=1.0, appendonly=True) as servers:
         yield servers
+
+
+@pytest.fixture(autouse=True)
+def closed_layers() -> Iterator[None]:
+    """A layer that a test leaves behind would go on to look for its server, and tell the log of other tests."""
+    before = set(layer_module._layers)
+    yield
+    for layer in set(layer_module._layers) - before:
+        layer.close()
 
 
 @pytest.fixture

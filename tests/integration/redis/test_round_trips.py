@@ -183,5 +183,5 @@ print("fine")
 def test_a_forked_child_goes_on_with_connections_of_its_own(single: SingleServer, prefix: str) -> None:
     """R10: pre-forking servers import the layer before they fork; neither reads the other's replies."""
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, str(single.port), prefix]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
     assert (done.returncode, done.stdout.strip()) == (0, "fine"), done.stderr

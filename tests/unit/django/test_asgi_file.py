@@ -128,7 +128,7 @@ def test_the_log_of_a_server(tmp_path: Path) -> None:
             env={**os.environ, "DJANGO_SETTINGS_MODULE": "alone_c.settings"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=110,
         )
         assert found.returncode == 0, found.stderr
         expected = f"{folder / 'asgi.py'}, line 5: django.core.asgi serves Django alone"

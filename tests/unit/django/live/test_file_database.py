@@ -17,7 +17,7 @@ def test_with_a_database_in_a_file() -> None:
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.unit.django.live.file_settings", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr

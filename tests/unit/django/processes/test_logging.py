@@ -66,7 +66,7 @@ HANDLERS = """"formatters": {"plain": {"format": "ROOT %(name)s %(message)s"}},
 def test_errors_of_consumers(logging: str, lines: int) -> None:
     """Also where existing loggers are disabled, which is the default; what ``LOGGING`` says of ours holds."""
     found = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SITE % logging], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "error", "-c", SITE % logging], cwd=ROOT, capture_output=True, text=True, timeout=110
     )
     assert found.returncode == 0, found.stderr
     said = [line for line in found.stdout.splitlines() if line.startswith("ROOT routechan Error in consumer")]

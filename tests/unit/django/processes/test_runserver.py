@@ -149,7 +149,7 @@ def test_a_port_in_use(project: Project, options: tuple[str, ...]) -> None:
         taken.bind(("127.0.0.1", server.port))
         taken.listen()
         done = subprocess.run(
-            server.arguments, cwd=server.cwd, env=server.environment, capture_output=True, text=True, timeout=30
+            server.arguments, cwd=server.cwd, env=server.environment, capture_output=True, text=True, timeout=110
         )
     assert done.returncode == 1
     assert f"Error: port {server.port} is already in use; choose another one" in done.stderr

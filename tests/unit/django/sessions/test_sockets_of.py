@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -52,14 +53,15 @@ async def test_a_socket_that_only_listens(site: Any, browser: Any, user: User) -
     """A logout in a process with the layer closes the session's sockets at once, and nobody else's."""
     other = await sync_to_async(lambda: log_in(db.SessionStore(), user))()
     await sync_to_async(other.create)()
-    async with (
-        WebSocket(site, headers=[tuple(cookie(browser.session_key)[0])]) as one,  # type: ignore[list-item]
-        WebSocket(site, headers=[tuple(cookie(browser.session_key)[0])]) as two,  # type: ignore[list-item]
-        WebSocket(site, headers=[tuple(cookie(other.session_key)[0])]) as elsewhere,  # type: ignore[list-item]
-        WebSocket(site) as stranger,
-    ):
-        for socket in (one, two, elsewhere, stranger):
-            await socket.accepted()
+    async with AsyncExitStack() as stack:
+
+        async def accepted(session: Any = None) -> WebSocket:
+            headers: Any = [tuple(cookie(session.session_key)[0])] if session is not None else []
+            socket = await stack.enter_async_context(WebSocket(site, headers=headers))
+            return await socket.accepted()
+
+        # One after the other: SQLite in memory locks a table for who comes while another thread writes to it.
+        one, two, elsewhere, stranger = [await accepted(session) for session in (browser, browser, other, None)]
         await sync_to_async(log_out)(browser, user)
         for socket in (one, two):
             assert (await socket.event())["code"] == 1008
