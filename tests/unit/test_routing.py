@@ -13,6 +13,7 @@ from routechan.consumers.dispatch import Dispatcher
 from routechan.exceptions import RoutingError
 from routechan.layers import SyncChannelLayer
 from routechan.routing import (
+    FOUND_LENGTH,
     FOUND_PATHS,
     Include,
     Route,
@@ -373,19 +374,36 @@ def test_a_consumer_may_change_its_keyword_arguments(default_layer: SyncChannelL
     assert seen == [{"x": "y"}, {"x": "y"}]
 
 
+def found(router: Router, **content: Any) -> Any:
+    """What is found for a message on ``a``, as a process looks for it: with what the router remembers."""
+    matched = router.find(message(content, "a"))
+    return None if matched is None else (matched.consumer, matched.kwargs)
+
+
 def test_other_keys_are_not_remembered() -> None:
     """RT-08: filters on other keys are asked for each message, whatever its path."""
     router = Router([route("a", one, path="^/x$", command="^go$"), route("a", two)])
-    assert router.match(message({"path": "/x", "command": "go"}, "a")) == ONE
-    assert router.match(message({"path": "/x", "command": "stop"}, "a")) == TWO
+    assert found(router, path="/x", command="go") == ONE
+    assert found(router, path="/x", command="stop") == TWO
 
 
 def test_what_is_remembered_is_bounded() -> None:
     """RT-29: clients choose paths, so that a router forgets."""
     router = Router([route("a", one, path="^/(?P<x>.*)$")])
     for number in range(FOUND_PATHS + 10):
-        assert router.match(message({"path": f"/{number}"}, "a")) == (one, {"x": str(number)})
-    assert len(router._found) <= FOUND_PATHS
+        assert found(router, path=f"/{number}") == (one, {"x": str(number)})
+    assert len(router._found) == 10
+    long = "x" * FOUND_LENGTH
+    assert found(router, path=f"/{long}") == (one, {"x": long})
+    assert len(router._found) == 10
+
+
+@pytest.mark.parametrize("path", [["/x"], {"x": 1}, 5, None])
+def test_a_path_that_is_none(path: Any) -> None:
+    """RT-29: it matches no pattern, and what cannot be remembered is no error."""
+    router = Router([route("a", one, path="^/x$"), route("a", two)])
+    for _ in range(2):
+        assert found(router, path=path) == TWO
 
 
 # What a socket's path can reach

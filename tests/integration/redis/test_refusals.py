@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from routechan.layers.envelope import GROUP, JOIN, MESSAGE
 from routechan.layers.redis.wire import Wire
 from tests.contract.reading import areceive, contents
 from tests.redis_servers import SingleServer
+from tests.waiting import until
 
 from .tools import Make, Proxy, key_of
 
@@ -150,3 +152,32 @@ async def test_members_of_other_processes_get_copies(make: Make) -> None:
     first, second = [await areceive(reader, name) for name in names]
     assert first == second == {}
     assert first is not second
+
+
+async def test_a_mistake_does_not_stop_a_mailbox(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """R12: what takes the messages of sockets may raise anything; it costs one message, and is logged."""
+    reader, sender = make(), make()
+    taken: list[Any] = []
+    queue = f"websocket.send.abcdef.{reader.process}!"
+
+    def deliver(channels: Any, content: Any) -> None:
+        if content == {"n": 1}:
+            raise LookupError("a mistake of ours")
+        taken.append(content)
+
+    reader.attach(queue, deliver)
+    for number in range(3):
+        await sender.send(f"{queue}a", {"n": number})
+    await until(lambda: len(taken) == 2)
+    assert taken == [{"n": 0}, {"n": 2}]
+    assert f"A message to {queue}a is lost" in caplog.text
+
+
+async def test_a_proof_of_life(make: Make) -> None:
+    """design, leases: a server that may have been taken for dead asks at once, and learns nothing where it was not."""
+    layer = make()
+    told: list[Any] = []
+    layer.on_cleared_away(told.append)
+    layer.attach(f"websocket.send.abcdef.{layer.process}!", lambda channels, content: None)
+    await layer.prove_life()
+    assert told == []

@@ -153,3 +153,22 @@ async def test_names_are_bounded(default_layer: SyncChannelLayer, monkeypatch: p
         await Channel(f"made-up-{number}").asend({})
         await Channel(f"specific.a.b!{number}").asend({})
     assert unread._sent_to[default_layer.layer] == {f"made-up-{number}" for number in range(3)}
+
+
+async def test_a_layer_in_trouble(
+    default_layer: SyncChannelLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the layer raises, it is looked again: what only watches ends nothing."""
+    statistics, errors = default_layer.layer.channel_statistics, [ChannelLayerUnavailable("away"), OSError("odd")]
+
+    async def failing(channel: str) -> Any:
+        if errors:
+            raise errors.pop()
+        return await statistics(channel)
+
+    monkeypatch.setattr(default_layer.layer, "channel_statistics", failing)
+    async with looking(default_layer):
+        await Channel("nobody").asend({"a": 1})
+        await until(lambda: "Nobody reads the channel 'nobody'" in caplog.text)
+    assert errors == []
+    assert caplog.text.count("Looking for channels that nobody reads failed") == 1

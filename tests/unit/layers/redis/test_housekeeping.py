@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from routechan.exceptions import ChannelLayerUnavailable
+from routechan import names
+from routechan.encoding import Serializer
+from routechan.exceptions import ChannelFull, ChannelLayerUnavailable
 from routechan.layers.envelope import MESSAGE, Envelope
 from routechan.layers.redis.commands.presence import Renewal
 from routechan.layers.redis.connection import Reconnections
@@ -203,6 +205,30 @@ def test_a_channel_that_was_full_is_tried_again_after_a_second(bench: Bench) -> 
     bench.delayed = [envelope("full")]
     assert ("send_later", MESSAGE, "full", b"", b"", 1.0) in bench.tick()
     assert "look" in [*bench.tick(0.95), *bench.tick(0.06)]
+
+
+def test_a_delayed_send_that_nobody_here_can_take(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """The same for a channel of this process: one that is full is tried again, an error costs only its message."""
+    reply_channel = names.queue_name("websocket.send.x.ME!a")
+
+    def deliver(channels: Any, content: Any) -> None:
+        if channels == ("websocket.send.x.ME!full",):
+            raise ChannelFull("full")
+        raise RuntimeError("a mistake of ours")
+
+    bench.store.attached[reply_channel] = deliver
+    bench.housekeeping._serializer = Serializer()
+    bench.delayed = [
+        Envelope(MESSAGE, f"websocket.send.x.ME!{name}", Serializer().encode({"n": 1})) for name in ("bad", "full")
+    ]
+    bench.delayed.append(envelope("good"))
+    done = bench.tick()
+    assert [what for what in done if what[0] == "send_later"] == [
+        ("send_later", MESSAGE, "websocket.send.x.ME!full", Serializer().encode({"n": 1}), b"", 1.0)
+    ]
+    assert ("send", "good") in done
+    assert "A delayed message to websocket.send.x.ME!bad is lost" in caplog.text
+    assert "a mistake of ours" in caplog.text
 
 
 def test_a_process_that_others_cannot_tell_looks_more_often(bench: Bench) -> None:

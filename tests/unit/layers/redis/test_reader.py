@@ -136,6 +136,23 @@ def test_a_mailbox_is_emptied_in_batches_on_an_older_server_too() -> None:
     bench.reader.join(SOON)
 
 
+def test_an_older_server_that_is_lost_behind_the_first_message() -> None:
+    """R7: the first has left the queue, so it is handed on; the reader connects again."""
+    bench = Bench(batch=500)
+    bench.node.newer = False
+    bench.reader.want("a")
+    bench.replies.put([b"key:a", b"1"])
+    bench.replies.put(RedisConnectionError("gone"))
+    bench.replies.put([b"key:a", b"2"])
+    bench.replies.put(None)
+    wait_until(lambda: len(bench.came) == 2, "both came")
+    assert bench.came == [("a", [b"1"]), ("a", [b"2"])]
+    assert bench.node.connects == 2
+    bench.ended.set()
+    bench.reader.stop()
+    bench.reader.join(SOON)
+
+
 def test_the_wait_is_shorter_than_the_timeout_of_the_connection() -> None:
     """R6 (C4): a short ``socket_timeout`` is no trouble, a long one does not keep the reader from looking up."""
     for timeout, longest in ((0.5, 0.25), (3.0, 1.5), (60.0, BLOCK)):

@@ -9,6 +9,7 @@ import pytest
 
 from routechan import Channel, DenyConnection, Message, WebsocketCloseException, route
 from routechan.layers.base import Delivery
+from routechan.relay.protocol import TAG
 from routechan.routing import Router
 from routechan.worker import Worker
 from routechan.worker import classic as classic_module
@@ -142,3 +143,28 @@ def test_it_waits_before_it_asks_a_lost_layer_again() -> None:
         patch.setattr(classic_module.time, "sleep", lambda seconds: waited.append((seconds, worker.in_job)))
         worker.run()
     assert waited == [(0.01, False)] * 2
+
+
+def test_no_interrupt_in_a_task_ends_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+    """WK-20: a task that a consumer left behind may stop the loop of async consumers; it goes on."""
+    ran: list[int] = []
+
+    async def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    async def consumer(message: Message) -> None:
+        ran.append(message["n"])
+        if message["n"] == 0:
+            tasks.append(asyncio.get_running_loop().create_task(interrupt()))
+
+    tasks: list[asyncio.Task[None]] = []
+    with Running(Worker(holding(consumer, *({"n": number} for number in range(3))), signal_handlers=False)):
+        wait_until(lambda: ran == [0, 1, 2])
+        wait_until(lambda: "A task ended the event loop of its worker; the loop goes on" in caplog.text)
+
+
+def test_no_ack_that_is_lost_ends_a_worker(caplog: pytest.LogCaptureFixture) -> None:
+    """OB-34: the server finds out by itself, a little later."""
+    layer = layer_with([route("a", ignore)])
+    layer.send("a", {}, headers={TAG: ["no such channel", 1, layer.layer.now() + 60]})
+    goes_on(layer, caplog, "A server could not be told of an event's end")
