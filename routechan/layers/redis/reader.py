@@ -128,15 +128,13 @@ class Reader:
         if queue in self._armed and not self._slots(queue):
             self._wake()
 
-    def release(self, queue: str, ends: float | None = None) -> None:
+    def release(self, queue: str, ends: float) -> None:
         """Do as ``given_up``, and wait until no message of ``queue`` is on its way here, or it has a waiter again.
 
         Args:
             queue: the queue.
-            ends: when to return in any case, a time of ``time.monotonic``; a second from now if it is not given.
+            ends: when to return in any case, a time of ``time.monotonic``.
         """
-        if ends is None:
-            ends = time.monotonic() + RELEASE
         with self._changed:
             if queue not in self._wanted or self._slots(queue):
                 return

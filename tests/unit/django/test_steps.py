@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -210,6 +211,33 @@ async def test_a_connection_past_its_age_runs_no_query(
         (wrapper,) = database.wrappers
         wrapper.close_at = time.monotonic()
         assert (await ask(socket)).endswith("True")
+
+
+def test_which_connections_are_old(database: Database) -> None:
+    """``CONN_MAX_AGE``, for async consumers: told on their event loop, so that a young connection costs no thread."""
+    database.configure(CONN_MAX_AGE=30)
+
+    def look() -> None:
+        count()
+        wrapper: Any = connections["file"]
+        known = connections_module.thread_connections()
+        assert [each.wrapper for each in known.known] == [wrapper]
+        wrapper.health_check_done = True
+        assert not known.has_old()
+        assert not wrapper.health_check_done  # before the next query it is checked again, if the settings say so
+        wrapper.errors_occurred = True
+        assert known.has_old()
+        with transaction.atomic(using="file"):
+            assert not known.has_old()
+        wrapper.errors_occurred = False
+        wrapper.close_at = time.monotonic()
+        assert known.has_old()
+        known.check()
+        assert wrapper.connection is None
+        assert not known.has_old()
+
+    with ThreadPoolExecutor(1) as pool:  # a thread that knows no other connections
+        pool.submit(look).result()
 
 
 @pytest.mark.parametrize("kind", STREAMS)

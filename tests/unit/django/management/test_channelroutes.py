@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from routechan import include
+from routechan.routing import Router
 from routechan_django.layer import ChannelLayerWrapper
 
 
@@ -53,3 +56,26 @@ def test_mistakes(layer: ChannelLayerWrapper, args: tuple[str, ...], text: str) 
     """A path without its slash and an unknown alias are explained."""
     with pytest.raises(CommandError, match=text):
         output(*args)
+
+
+class Decides:
+    """An entry of the project's own making."""
+
+    def match(self, message: Any) -> None: ...
+
+    def channel_names(self) -> set[str]:
+        return {"b", "a"}
+
+
+def test_an_entry_of_ones_own(layer: ChannelLayerWrapper) -> None:
+    """Its channels are all that is known of it."""
+    layer.router = Router([include([Decides()], path="^/x")])
+    rows = [[cell.strip() for cell in line] for line in output()][2:]
+    assert [(row[0], row[-1]) for row in rows] == [("a", "decided by the entry"), ("b", "decided by the entry")]
+    assert all(row[1].startswith("path=^/x > (") for row in rows)
+
+
+def test_no_routes(layer: ChannelLayerWrapper) -> None:
+    """That is said, in place of a table without rows."""
+    layer.router = Router([])
+    assert output() == [["The routing is empty."]]
