@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from routechan import DenyConnection, Group, Message, WebsocketCloseException, application, route
 from routechan.asgi import ServerOptions
+from tests.held import held as what_is_held
 
 
 def echo(message: Message) -> None:
@@ -112,8 +112,7 @@ def fail(message: Message) -> None:
 
 async def held(message: Message) -> None:
     """Answers with what the server process holds."""
-    numbers = {"descriptors": len(os.listdir("/dev/fd")), "tasks": len(asyncio.all_tasks())}
-    message.reply_channel.send({"text": json.dumps(numbers)})
+    message.reply_channel.send({"text": json.dumps(what_is_held())})
 
 
 def answer_http(message: Message) -> None:
@@ -144,6 +143,8 @@ channel_routing = [
     route("websocket.receive", echo, path=r"^/a?stream/$"),
     route("websocket.connect", join, path=r"^/room/(?P<room>\w+)/$"),
     route("websocket.receive", say, path=r"^/room/(?P<room>\w+)/$"),
+    route("websocket.connect", join, path=r"^/lobby/(?P<room>\w+)/$"),
+    route("websocket.receive", echo, path=r"^/lobby/\w+/$"),
     route("websocket.receive", fail, path=r"^/fail/$"),
     route("websocket.receive", held, path=r"^/held/$"),
     route("http.request", answer_http, path=r"^/http/$"),

@@ -22,11 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=3, help=f"that are restarted; from {LONG} s on one more stays")
     parser.add_argument("--crowd", type=int, default=500, help="clients that come at once, each time but the first")
     parser.add_argument("--first-crowd", type=int, help=f"the first time; 5000 from {LONG} s on, else as the others")
+    parser.add_argument("--patience", type=float, default=1, help="2: twice the lease and the timeout of Redis")
     parser.add_argument("--only", default="", help="the phases with this in their names, such as storms")
     options = parser.parse_args(arguments)
     long = options.seconds >= LONG
     first = options.first_crowd or (5000 if long else options.crowd)
-    with Site(workers=options.workers, steady=long) as site:
+    with Site(workers=options.workers, steady=long, patience=options.patience) as site:
         soak = Soak(site, options.seconds, options.sockets, options.pause, [first, options.crowd])
         asyncio.run(soak.run(options.only))
     for line in soak.broken:

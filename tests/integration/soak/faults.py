@@ -7,10 +7,15 @@ import itertools
 import math
 import os
 import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.waiting import stretched
+
 from .announcer import PAUSE
-from .site import LEASE, SOCKET_TIMEOUT, Site
+from .site import Site
 
 #: Seconds between two faults.
 BETWEEN = 1.5
@@ -90,10 +95,11 @@ class Faults:
         network = next(self._silent)
         timeouts = 2.5
         network.silence()
-        await asyncio.sleep(timeouts * SOCKET_TIMEOUT)
+        await asyncio.sleep(timeouts * self._site.socket_timeout)
         network.speak()
         await asyncio.sleep(2 * BETWEEN)
-        return self._of_breaks(math.ceil(timeouts), network, unheard=math.ceil(timeouts * SOCKET_TIMEOUT / PAUSE))
+        said = math.ceil(timeouts * self._site.socket_timeout / PAUSE)
+        return self._of_breaks(math.ceil(timeouts), network, unheard=said)
 
     def _of_breaks(self, breaks: int, network: object, unheard: int) -> Cost:
         heard_over = network is self._site.server_network
@@ -104,19 +110,30 @@ class Faults:
         )
 
     async def frozen_server(self) -> Cost:
-        """The server stands still beyond its lease: it loses its sockets, which come back."""
-        await self._freeze(self._site.servers[0].process.pid)
+        """The server stands still until others have run the disconnects of its sockets, which then come back."""
+        site = self._site
+        with _frozen(site.servers[0].process.pid):
+            deadline = time.monotonic() + stretched(3 * site.lease)
+            while site.ledger.open():
+                if time.monotonic() > deadline:
+                    site.complaints.append(f"{site.ledger.open()} sockets of a frozen server were not disconnected")
+                    break
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(2 * BETWEEN)
         return Cost(codes={RESTARTED, CUT_OFF}, at_once=False)
 
     async def frozen_worker(self) -> Cost:
         """A worker stands still beyond its lease: its events are given up, and their answers may come late."""
-        await self._freeze(self._site.workers[next(self._workers)].process.pid)
+        with _frozen(self._site.workers[next(self._workers)].process.pid):
+            await asyncio.sleep(1.5 * self._site.lease)
+        await asyncio.sleep(2 * BETWEEN)
         return Cost(lost_by_a_socket=1, late=math.inf, at_once=False)
 
-    async def _freeze(self, pid: int) -> None:
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            await asyncio.sleep(2 * LEASE)
-        finally:
-            os.kill(pid, signal.SIGCONT)
-        await asyncio.sleep(2 * BETWEEN)
+
+@contextmanager
+def _frozen(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)

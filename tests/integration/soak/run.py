@@ -14,7 +14,7 @@ from .clients import Clients
 from .faults import Cost, Faults
 from .figures import Figures
 from .phases import Phase, phases_of_round
-from .site import LAYER, LEASE, Site
+from .site import Site
 
 #: Seconds of one round of a long run.
 ROUND = 360.0
@@ -25,8 +25,8 @@ GOES_ON = 2.0
 #: Seconds that missing answers may take: those after a lost event wait until it is given up.
 GRACE = 5.0
 
-#: Seconds until others have run the disconnects of a server that was taken for dead.
-DISCONNECTED = 2 * LEASE + 5.0
+#: Leases until others have run the disconnects of a server that was taken for dead.
+DISCONNECTED = 3
 
 LOST = "is lost with the worker that took it"
 
@@ -38,7 +38,7 @@ class Soak:
         self._site = site
         self._seconds = seconds
         self._load = Load(site.urls("/talk/"), sockets=sockets, pause=pause, reopen=True, grace=GRACE)
-        self._announcer = Announcer(site.redis.url, site.environment["REDIS_PREFIX"], "talk", LAYER)
+        self._announcer = Announcer(site.redis.url, site.environment["REDIS_PREFIX"], "talk", site.layer)
         self._clients = Clients(site, self._load, self._announcer, crowds)
         self._faults = Faults(site)
         self._totals: dict[str, Report] = defaultdict(Report)
@@ -102,7 +102,7 @@ class Soak:
     async def _wrong_in_ledger(self, lost: int) -> list[str]:
         """Each socket that is gone has had its disconnect, once, but for ``lost`` ones at most."""
         ledger, expected = self._site.ledger, len(self._load.talks)
-        deadline = time.monotonic() + stretched(DISCONNECTED)
+        deadline = time.monotonic() + stretched(DISCONNECTED * self._site.lease)
         while ledger.open() > expected and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
         missing, twice = ledger.open() - expected, ledger.twice()

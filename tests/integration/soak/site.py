@@ -15,12 +15,11 @@ from tests.redis_servers import Network, SingleServer
 from .ledger import Ledger
 
 #: Seconds for an answer of Redis, for a sign of life, and of silence after which the server pings a client, and then
-#: closes it: shorter than the defaults, so that an hour has many of them.
+#: closes it: shorter than the defaults, so that an hour has many of them. A slow machine needs more ``patience`` for
+#: the first two.
 SOCKET_TIMEOUT = 1.0
 LEASE = 6.0
 PING = 8
-
-LAYER = {"lease": LEASE, "connection_kwargs": {"socket_timeout": SOCKET_TIMEOUT}}
 
 #: The protocol of ``python -m routechan serve``.
 SERVER = (
@@ -50,7 +49,9 @@ _Networks.register("network", RemoteNetwork)
 class Site(Fleet):
     """Use with ``with``. ``steady``: the first worker is never restarted, so that its memory can be watched."""
 
-    def __init__(self, *, workers: int, steady: bool) -> None:
+    def __init__(self, *, workers: int, steady: bool, patience: float) -> None:
+        self.socket_timeout, self.lease = patience * SOCKET_TIMEOUT, patience * LEASE
+        self.layer = {"lease": self.lease, "connection_kwargs": {"socket_timeout": self.socket_timeout}}
         self._stack = ExitStack()
         self.redis = self._stack.enter_context(SingleServer())
         networks = self._stack.enter_context(_Networks(ctx=multiprocessing.get_context("spawn")))
@@ -58,7 +59,7 @@ class Site(Fleet):
         self.server_network: Any = networks.network(port)  # type: ignore[attr-defined]
         self.worker_network: Any = networks.network(port)  # type: ignore[attr-defined]
         environment = {
-            "LAYER_OPTIONS": json.dumps(LAYER),
+            "LAYER_OPTIONS": json.dumps(self.layer),
             "LEDGER": self.redis.url,
             "ROUTING": "tests.integration.soak.consumers.channel_routing",
         }

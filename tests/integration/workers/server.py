@@ -1,4 +1,4 @@
-"""A server process without user code: ``uvicorn tests.integration.workers.server:app``."""
+"""A server process without user code: ``uvicorn tests.integration.workers.server:app``. Requests ask what it holds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 
 from routechan.app import relay_application
 from routechan.relay import server
+from tests.held import tell
 
 from .layer import shared_layer
 
 server.FULL_PATIENCE = float(os.environ.get("FULL_PATIENCE", "10"))
-app = relay_application(shared_layer(), event_timeout=float(os.environ.get("EVENT_TIMEOUT", "60")))
+app = relay_application(shared_layer(), tell, event_timeout=float(os.environ.get("EVENT_TIMEOUT", "60")))

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from tests.crowd import Crowd
-from tests.waiting import until
+import asyncio
+from collections import Counter
 
-from .fleet import Fleet, descriptors, resident
+from tests.held import ask
+from tests.storms import come_and_go
+
+from .fleet import Fleet
 
 #: ``scripts/soak`` does it with 5,000.
 CLIENTS = 400
 
-#: What a storm may leave in a server process that has seen one: memory that came later to be measured, in KiB.
-SLACK = 8 * 1024
-
 
 async def test_all_come_back_at_once(fleet: Fleet) -> None:
-    """Nobody is left out, or refused but for the time that a handshake has; memory and descriptors come back.
+    """Nobody is left out, or refused unless the time for handshakes is over; then the servers hold what they held."""
+    ports = [server.port for server in fleet.servers]
 
-    The second time needs no more than the first. Beyond what the limits say nobody is refused, and none is on.
-    """
-    pids = [server.process.pid for server in fleet.servers]
-    before = [descriptors(pid) for pid in pids]
+    async def held() -> Counter[str]:
+        return sum([Counter(await asyncio.to_thread(ask, port)) for port in ports], Counter())
+
     logged = len(fleet.output)
-    memory = []
-    for _ in range(3):
-        async with Crowd([server.port for server in fleet.servers], "/echo/", CLIENTS) as crowd:
-            assert sum(map(descriptors, pids)) >= sum(before) + CLIENTS
-            assert crowd.lost == 0
-        in_vain = fleet.output[logged:].count("was not accepted within")
-        assert set(crowd.refusals) <= ({403} if in_vain else set()), f"{crowd.refusals}\n{fleet.output[logged:]}"
-        await until(lambda: [descriptors(pid) for pid in pids] == before, "all descriptors are closed", 30)
-        memory.append(sum(map(resident, pids)))
-    assert memory[-1] <= memory[0] + SLACK, f"KiB after each time: {memory}"
+    refusals = await come_and_go(ports, "/echo/", CLIENTS, held)
+    late = "was not accepted within" in fleet.output[logged:]
+    assert set(refusals) <= ({403} if late else set()), f"{refusals}\n{fleet.output[logged:]}"
