@@ -49,9 +49,10 @@ class Soak:
     async def run(self, only: str = "") -> None:
         rounds = max(1, round(self._seconds / ROUND))
         phases = [phase for phase in phases_of_round(self._faults, self._clients) if only in phase.name]
+        whole = sum(phase.share for phase in phases)
         async with self._announcer, self._load:
             for phase in phases * rounds:
-                await self._phase(phase, self._seconds / rounds * phase.share)
+                await self._phase(phase, self._seconds / rounds * phase.share / whole)
         self._tell()
 
     async def _phase(self, phase: Phase, seconds: float) -> None:
