@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol
 
 from ..concurrency import end_tasks
@@ -32,7 +33,8 @@ SUSPICION = 2 * HEARTBEAT_INTERVAL
 #: Seconds between two looks for events that are late or lost.
 CHECK_INTERVAL = 0.1
 
-#: Seconds that an event may be in flight before its connection looks whether the client has left meanwhile.
+#: Seconds that an event may wait, in flight or in the backlog, before its connection looks whether the client has left
+#: meanwhile.
 LOOK_TIME = 0.5
 
 #: Seconds that an event may wait in its channel before that is logged. A socket that is not accepted is refused after
@@ -63,7 +65,7 @@ class Waiting(Streamed, Protocol):
     """A connection that waits for an event. Lifetime: connection."""
 
     def waited_long(self) -> None:
-        """Its event has been in flight for ``LOOK_TIME``."""
+        """Its event has been waiting for ``LOOK_TIME``."""
 
 
 @dataclass(slots=True, eq=False)
@@ -147,11 +149,18 @@ class InFlightMonitor:
     Args:
         layer: tells how many messages wait in a channel.
         events: number -> event, of all that are in flight.
+        destinations: channel -> destination, whose backlogs have the others.
     """
 
-    def __init__(self, layer: BaseChannelLayer, events: Mapping[int, InFlightEvent]) -> None:
+    def __init__(
+        self,
+        layer: BaseChannelLayer,
+        events: Mapping[int, InFlightEvent],
+        destinations: Mapping[str, Destination],
+    ) -> None:
         self._layer = layer
         self._events = events
+        self._destinations = destinations
         self._repeats = Repeats()
         self._count_at = 0.0  # when workers may be counted again
         #: How many workers there were when an event was last found waiting; None before that.
@@ -170,7 +179,8 @@ class InFlightMonitor:
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
             now = self._loop.time()
-            for event in tuple(self._events.values()):
+            backlogs = [destination.backlog for destination in self._destinations.values()]
+            for event in (*self._events.values(), *chain.from_iterable(backlogs)):
                 if event.outcome.done():
                     continue
                 if now > event.deadline:

@@ -75,7 +75,7 @@ class RelayConsumers:
         self._reply_to = replies.channel(self._take)
         self._control_tasks: set[asyncio.Task[None]] = set()
         self._forget = layers_in_use.add(self.layer, SOCKET_CHANNELS + (HTTP_CHANNELS if self._http else ()))
-        self._monitor = InFlightMonitor(self.layer, self._in_flight)
+        self._monitor = InFlightMonitor(self.layer, self._in_flight, self._destinations)
         self._monitor.start()
         self.streams.start()
 
@@ -401,7 +401,7 @@ class RelayedConnection:
             self._event = None
 
     def waited_long(self) -> None:
-        """The event has been in flight for a while: its connection should look whether the client has left."""
+        """The event has been waiting for a while: its connection should look whether the client has left."""
         self._outlet.look()
 
     async def _without_ack(self, event: InFlightEvent, outcome: Outcome) -> None:

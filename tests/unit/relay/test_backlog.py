@@ -80,8 +80,10 @@ async def test_room_is_given_in_turn(caplog: pytest.LogCaptureFixture) -> None:
     assert logged(caplog) == []
 
 
-async def test_a_connect_that_nobody_waits_for() -> None:
-    """Its client was refused while it was in the backlog: no consumer runs for it, and none for its disconnect."""
+@pytest.mark.parametrize("leaves", [False, True], ids=["refused", "left"])
+async def test_a_connect_that_nobody_waits_for(monkeypatch: pytest.MonkeyPatch, leaves: bool) -> None:
+    """Its client was refused, or has left, while it was in the backlog: no consumer runs for it, nor a disconnect."""
+    monkeypatch.setattr(server_module, "FULL_PATIENCE", 1000 * DEADLINE)
     layer = InMemoryChannelLayer(channel_capacity={"websocket.connect": 1}).sync
     release = threading.Event()
     connected: list[str] = []
@@ -95,13 +97,17 @@ async def test_a_connect_that_nobody_waits_for() -> None:
         disconnected.append(message["reply_channel"])
 
     routing = [route("websocket.connect", connect), route("websocket.disconnect", disconnect)]
-    async with working(layer, *routing, threads=1), serving(layer, handshake_timeout=1.0) as application:
+    timeout = 1000 * DEADLINE if leaves else 1.0
+    async with working(layer, *routing, threads=1), serving(layer, handshake_timeout=timeout) as application:
         async with AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(WebSocket(application)) for _ in range(6)]
             waiting = application._consumers._destinations
             await until(lambda: len(waiting) and len(waiting["websocket.connect"].backlog) == 4, "four wait for room")
             for client in clients:
-                assert (await client.event())["type"] != "websocket.accept"
+                if leaves:
+                    client.push({"type": "websocket.disconnect", "code": 1006})
+                else:
+                    assert (await client.event())["type"] != "websocket.accept"
             await until(lambda: not waiting["websocket.connect"].backlog, "nobody waits for room any more")
             release.set()
         await until(lambda: len(disconnected) == 2, "those that a worker knew are disconnected")
