@@ -160,8 +160,7 @@ class BaseChannelLayer(_Layer, ABC):
     ) -> Awaitable[None] | None:
         """Start a ``send`` now, without waiting; call it only on the event loop's own thread.
 
-        Calls take effect in the order they are made. The arguments ``channel``, ``content``, ``delay`` and ``headers``
-        are those of ``send``.
+        Calls take effect in the order they are made. ``channel``, ``content``, ``delay``, ``headers``: see ``send``.
 
         Returns:
             An awaitable for the outcome, or None where the message is sent already.
@@ -246,6 +245,10 @@ class BaseChannelLayer(_Layer, ABC):
     async def channel_statistics(self, channel: str) -> dict[str, Any]:
         """The counts of ``SyncChannelLayer.channel_statistics`` for ``channel``; zeros where a layer counts nothing."""
         return {**dict.fromkeys(COUNTED, 0), "messages_pending": 0, "messages_max_age": 0.0}
+
+    async def length(self, channel: str) -> int:
+        """How many messages wait in ``channel``, asked as cheaply as can be: those that expired may be among them."""
+        return int((await self.channel_statistics(channel))["messages_pending"])
 
     def now(self) -> float:
         """The time in seconds, on a clock that the processes which share the layer agree on."""

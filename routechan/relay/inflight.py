@@ -203,7 +203,7 @@ class InFlightMonitor:
         now = self._loop.time()
         silent = [event for event in self._events.values() if now - event.heard_at > SILENCE]
         for destination in {event.destination for event in silent}:
-            waiting = (await self._layer.channel_statistics(destination.channel))["messages_pending"]
+            waiting = await self._layer.length(destination.channel)
             if waiting and self._loop.time() >= self._count_at:
                 self.workers = await self._layer.group_count(WORKERS)
                 self._count_at = self._loop.time() + COUNT_INTERVAL

@@ -156,3 +156,20 @@ async def test_a_bad_name_is_refused(layer: BaseChannelLayer) -> None:
     """items 69, 137."""
     with pytest.raises(InvalidName):
         await layer.channel_statistics("a b")
+
+
+async def test_the_length_of_a_channel(layer: BaseChannelLayer) -> None:
+    """relay: how many wait, without their content; those of a process' channels by channel or by queue."""
+    assert await layer.length("channel") == 0
+    for number in range(3):
+        await layer.send("channel", {"number": number})
+    assert await layer.length("channel") == 3
+    assert (await areceive(layer, "channel"))["number"] == 0
+    assert await layer.length("channel") == 2
+    await layer.send("process!a", {})
+    assert await layer.length("process!") == 1
+    name = await layer.new_channel()
+    await layer.send(name, {})
+    assert await layer.length(name) == 1
+    with pytest.raises(InvalidName):
+        await layer.length("no name")

@@ -210,6 +210,13 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
     async def group_count(self, group: str) -> int:
         return await self._engine.ask(self._engine.group_count(names.check_group_name(group)))
 
+    async def length(self, channel: str) -> int:
+        queue = names.queue_name(names.check_channel_name(channel))
+        return (
+            await self._engine.ask(self._engine.counting.length(queue))
+            + self._engine.store.pending(self._engine.store.queue_of(channel))[0]
+        )
+
     def permits(self, key: str, wanted: int, most: int, lasts: float) -> int:
         return self._engine.call(self._engine.counting.permits(key, wanted, most, lasts), 0.0)
 

@@ -114,7 +114,7 @@ async def test_a_look_that_fails(
 
     async with relaying() as relay:
         with monkeypatch.context() as patched:
-            patched.setattr(relay.layer, "channel_statistics", fail)
+            patched.setattr(relay.layer, "length", fail)
             [event] = relay.send(0)
             assert await relay.take(1) == [0]
             await until(lambda: len(looks) > 1)

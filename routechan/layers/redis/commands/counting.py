@@ -59,6 +59,12 @@ class Counting:
         return max(0, min(wanted, most - int(taken) + wanted))
 
     @operation()
+    def length(self, queue: str) -> Script[int]:
+        """The operation that tells how many messages wait in ``queue``, without looking at any."""
+        (length,) = yield Step([(hash_tag_of(queue), ("LLEN", self._keys.queue(queue)))], True)
+        return int(length)
+
+    @operation()
     def statistics(self, queue: str | None) -> Script[dict[str, Any]]:
         """The counts of ``queue``, with what waits in it in Redis; for None those of the layer."""
         yield from self._add_statistics()
