@@ -230,19 +230,16 @@ class Store:
         item: Envelope = make_envelope((MESSAGE, channel, body, headers, expires, self._number))
         if queue in self._waiters and self._give(queue, item, woken):
             return True
-        stored = self._live(queue)
-        if bounded and (len(stored) >= self.rules.of(channel) or self._is_too_large(body, stored)):
+        stored, rules = self._live(queue), self.rules
+        if bounded and (len(stored) >= rules.of(channel) or (len(body) > rules.large and self._bursts(body, stored))):
             return False
         stored.append(item)
         self._queues[queue] = stored
         return True
 
-    def _is_too_large(self, body: bytes, stored: deque[Envelope]) -> bool:
-        """Whether ``body`` is large, and too large for a queue with what is ``stored``; alone it never is."""
-        rules = self.rules
-        if len(body) <= rules.large or not stored:
-            return False
-        if len(body) + sum(len(item.body) for item in stored) <= rules.channel_bytes:
+    def _bursts(self, body: bytes, stored: deque[Envelope]) -> bool:
+        """Whether ``body``, which is large, is too large for a queue with what is ``stored``; alone it never is."""
+        if not stored or len(body) + sum(len(item.body) for item in stored) <= self.rules.channel_bytes:
             return False
         counters.limited["channel_bytes"] += 1
         return True
