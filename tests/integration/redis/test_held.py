@@ -13,6 +13,7 @@ from routechan.encoding import Serializer, encode_headers
 from routechan.layers import RedisChannelLayer
 from routechan.layers.envelope import MESSAGE, Envelope
 from tests.redis_servers import SingleServer
+from tests.waiting import until
 
 
 def make(single: SingleServer, **options: Any) -> closing[RedisChannelLayer]:
@@ -91,6 +92,6 @@ async def test_who_comes_next_is_given_what_was_not_taken(single: SingleServer) 
         staying = layer.subscribe(["x"], lambda delivery: taken.append(delivery.content["n"]), 10)
         ending.end()
         fetched(layer, 5)
-        await asyncio.sleep(0.05)
+        await until(lambda: len(taken) >= 6)
         assert taken == list(range(6))
         staying.end()

@@ -222,11 +222,11 @@ async def test_a_response_that_streams_from_a_worker(default_layer: SyncChannelL
 
     async with (
         working(default_layer, route("http.request", of_kind(kind, events))),
-        serving(default_layer, relay_http=True, http_timeout=0.2) as application,
+        serving(default_layer, relay_http=True, http_timeout=1.0) as application,
         Request(application) as request,
     ):
         assert (await request.event())["status"] == 200
-        for content in (b"a", *[b"b"] * 8):
+        for content in (b"a", *[b"b"] * 24):
             assert (await request.event()) == {"type": "http.response.body", "body": content, "more_body": True}
         request.leave()
         await request.over()

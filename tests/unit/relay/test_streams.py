@@ -372,11 +372,11 @@ async def test_a_stream_that_begins_too_late(default_layer: SyncChannelLayer, ca
     routing = [*SOCKET, route(RECEIVE, late, text="^late$"), route(RECEIVE, echo)]
     async with (
         working(default_layer, *routing),
-        serving(default_layer, event_timeout=0.3) as application,
+        serving(default_layer, event_timeout=1.0) as application,
         Open(application) as client,
     ):
         client.send("late")
-        await until(lambda: "was not consumed within 0.3 s" in caplog.text)
+        await until(lambda: "was not consumed within 1 s" in caplog.text)
         release.set()
         await until(ended.is_set)
         client.send("go on")

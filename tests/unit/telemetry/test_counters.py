@@ -231,13 +231,12 @@ async def test_relayed_events() -> None:
     layer = InMemoryChannelLayer()
     with counted("events_relayed", "events_over", "events_late", "events_lost", "sent") as grown:
         routing = [route("websocket.connect", accept), route("websocket.receive", echo)]
-        async with relaying(layer, event_timeout=0.2) as application:
-            async with working(layer, *routing), Open(application) as client:
-                client.send("hello")
-                assert await client.text() == "hello"
-            assert counters.events_waiting == 0
-            async with Client(application) as client:
-                await until(lambda: counters.events_waiting == 1)
+        async with relaying(layer) as application, working(layer, *routing), Open(application) as client:
+            client.send("hello")
+            assert await client.text() == "hello"
+        assert counters.events_waiting == 0
+        async with relaying(layer, event_timeout=0.2) as application, Client(application) as client:
+            await until(lambda: counters.events_waiting == 1)
     # connect, receive, disconnect; then connect and disconnect that nobody takes
     assert (grown["events_relayed"], grown["events_over"], grown["events_late"]) == (5, 5, 2)
     assert grown["sent"] == 2  # the notes between server and worker are none

@@ -81,6 +81,12 @@ class Log:
         assert self.seen[begins:] == [(name, number) for number in range(self.sent - count, self.sent)]
 
 
+def leaves(server: InlineConsumers, channel: str = "work") -> bool:
+    """Whether a server leaves a channel to a worker."""
+    deference = server._deference
+    return channel not in deference._reading and any(channel in reads for reads in deference._workers.values())
+
+
 @pytest.fixture
 def log(layer: SyncChannelLayer) -> Log:
     return Log(layer)
@@ -214,10 +220,10 @@ async def test_a_worker_that_dies(log: Log, monkeypatch: pytest.MonkeyPatch, cap
         return alive
 
     monkeypatch.setattr(log.layer.layer, "is_served", is_served)
-    async with server(log):
+    async with server(log) as consumers:
         await until(lambda: log.layer.group_count(SERVERS) == 1)
         await log.layer.layer.group_send(SERVERS, {"worker": "specific.x.nobody!reads", "reads": ["work"]})
-        await asyncio.sleep(0.2)
+        await until(lambda: leaves(consumers))
         await log.send()
         await asyncio.sleep(0.2)
         assert log.seen == []
@@ -230,9 +236,9 @@ async def test_what_is_lost_is_said_again(log: Log) -> None:
     """A flush ends all memberships; a server that started meanwhile learns of the worker soon."""
     async with worker(log):
         await log.layer.layer.flush()
-        async with server(log):
+        async with server(log) as consumers:
             await until(lambda: log.layer.group_count(SERVERS) == log.layer.group_count(WORKERS) == 1)
-            await asyncio.sleep(0.2)
+            await until(lambda: leaves(consumers))
             await log.by("worker")
         assert await log.layer.layer.group_channels(SERVERS) == []
     assert await log.layer.layer.group_channels(WORKERS) == []
@@ -249,10 +255,10 @@ async def test_a_layer_that_is_away(log: Log, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(log.layer.layer, "group_add", failing)
     monkeypatch.setattr("routechan.worker.announcements.RETRY_INTERVAL", 0.05)
-    async with server(log), worker(log):
+    async with server(log) as consumers, worker(log):
         away = False
         await until(lambda: log.layer.group_count(SERVERS) == log.layer.group_count(WORKERS) == 1)
-        await asyncio.sleep(0.2)
+        await until(lambda: leaves(consumers))
         await log.by("worker")
 
 
@@ -294,7 +300,7 @@ async def test_a_layer_in_trouble(log: Log, monkeypatch: pytest.MonkeyPatch, cap
         await group_add(group, channel)
 
     monkeypatch.setattr(log.layer.layer, "group_add", failing)
-    async with server(log):
+    async with server(log) as consumers:
         await log.by("server")
         await until(lambda: "Following what workers read failed" in caplog.text)
         trouble = False
@@ -303,6 +309,6 @@ async def test_a_layer_in_trouble(log: Log, monkeypatch: pytest.MonkeyPatch, cap
             await until(lambda: "Announcing this worker failed" in caplog.text)
             trouble = False
             await until(lambda: log.layer.group_count(SERVERS) == log.layer.group_count(WORKERS) == 1)
-            await until(lambda: log.layer.layer._store.waiting("work") == 1, "the server has left the channel")
+            await until(lambda: leaves(consumers))
             await log.by("worker")
     assert "this server reads all of its own" in caplog.text

@@ -24,14 +24,13 @@ async def test_an_event_that_was_given_up_is_not_run(
     """A worker that comes too late leaves it: its connection has gone on, and would be answered out of order."""
     ran: list[str] = []
     routing = [*SOCKET[:1], route("websocket.disconnect", lambda message: ran.append(message["path"]))]
-    async with serving(default_layer, event_timeout=0.1) as application:
-        async with Client(application, "/given-up/") as client:
-            client.leave()
-            await client.over()
-        async with working(default_layer, *routing):
-            async with Open(application, "/later/"):
-                pass
-            await until(lambda: ran)
+    async with serving(default_layer, event_timeout=0.1) as application, Client(application, "/given-up/") as client:
+        client.leave()
+        await client.over()
+    async with serving(default_layer) as application, working(default_layer, *routing):
+        async with Open(application, "/later/"):
+            pass
+        await until(lambda: ran)
     assert ran == ["/later/"]
     assert caplog.text.count("of '/given-up/' is not run: its server has given it up") == 2
 
