@@ -26,7 +26,7 @@ from redis.exceptions import ResponseError
 
 from ...exceptions import ChannelLayerUnavailable
 from .commands.script import Call, Callback, Operation, PendingOperation, Step, resolve
-from .outage import Outage
+from .outage import Outage, all_replies
 from .schema import LEASES
 from .transport import Outcome, Transport
 
@@ -301,7 +301,8 @@ class Driver:
                     going = self._advance(going, again)
             else:
                 for pending in batch:
-                    pending.followers, pending.step = [], _UNKNOWN
+                    if pending.kept is None:
+                        pending.followers, pending.step = [], _UNKNOWN
                 again = batch
         except BaseException:
             for pending in batch:
@@ -329,6 +330,8 @@ class Driver:
             leading.append(pending)
         for pending in leading:
             operation = pending.operation
+            if pending.kept is not None:  # it goes on
+                continue
             if operation.batch_key is None:
                 pending.script = operation.script()
             else:
@@ -338,6 +341,8 @@ class Driver:
         return leading
 
     def _next(self, pending: PendingOperation, replies: list[Any] | None) -> None:
+        if pending.kept is not None and replies is not None:
+            replies = all_replies(pending, replies)
         try:
             pending.step = next(pending.script) if replies is None else pending.script.send(replies)
         except StopIteration as end:
@@ -395,13 +400,10 @@ class Driver:
             unsent = all(reply is Outcome.UNSENT for reply in replies)
             if not pending.wrote and (unsent or step.repeatable):
                 return True
-            self._failed(
-                pending,
-                ChannelLayerUnavailable(
-                    "the connection to Redis was lost in the midst of an operation: the message may have been "
-                    f"sent, and is not sent again. The trouble: {self._transport.trouble}"
-                ),
-            )
+            if self._outage.keep(pending, replies):
+                pending.wrote = True
+                return True
+            self._failed(pending, self._outage.interrupted())
             return False
         refused = next((reply for reply in replies if isinstance(reply, ResponseError)), None)
         if refused is not None:

@@ -8,8 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from ...exceptions import ChannelLayerUnavailable
-from .commands.script import ATTEMPT, PendingOperation
+from .commands.script import ATTEMPT, PendingOperation, Step
 from .transport import Outcome, Transport
 
 
@@ -79,6 +81,22 @@ class Outage:
         self.held.clear()
         return held
 
+    def keep(self, pending: PendingOperation, replies: list[Any]) -> bool:
+        """Whether what is left of a step may be sent later: servers have taken theirs, and others certainly not.
+
+        Args:
+            pending: an operation by itself, no batch.
+            replies: those to its step.
+        """
+        if Outcome.IN_DOUBT in replies or pending.operation.batch_key is not None:
+            return False
+        if any(isinstance(reply, ResponseError) for reply in replies):
+            return False
+        calls, repeatable = pending.step
+        left = [call for call, reply in zip(calls, replies, strict=True) if reply is Outcome.UNSENT]
+        pending.kept, pending.step = all_replies(pending, replies), Step(left, repeatable)
+        return True
+
     def park(self, pending: PendingOperation, replies: list[Any], at: int, end: int) -> None:
         """Keep ``pending`` until no reply from ``at`` to ``end`` in the list ``replies`` is late any more."""
         self.parked.append((pending, replies, at, end))
@@ -132,11 +150,19 @@ class Outage:
             self._next_deadline = pending.deadline
             self._look()
 
+    def interrupted(self) -> ChannelLayerUnavailable:
+        """The error of an operation of which nobody knows what was executed."""
+        return ChannelLayerUnavailable(
+            "the connection to Redis was lost in the midst of an operation: the message may have been sent, and is not "
+            f"sent again. The trouble: {self._transport.trouble}"
+        )
+
     def _unreachable(self, pending: PendingOperation) -> ChannelLayerUnavailable:
         away = f"could not be reached for {pending.patience:g} seconds"
         if pending.limited:
             away = f"cannot be reached, and a send waits no longer than {pending.patience:g} s for it (send_timeout)"
-        return ChannelLayerUnavailable(f"Redis {away}; nothing was sent. Last trouble: {self._trouble}")
+        sent = "nothing was sent" if pending.kept is None else "other servers have taken their part, which was sent"
+        return ChannelLayerUnavailable(f"Redis {away}; {sent}. Last trouble: {self._trouble}")
 
     def _unanswered(self, pending: PendingOperation) -> ChannelLayerUnavailable:
         return ChannelLayerUnavailable(
@@ -147,3 +173,13 @@ class Outage:
     @property
     def _trouble(self) -> object:
         return self._transport.trouble or "no answer yet"
+
+
+def all_replies(pending: PendingOperation, replies: list[Any]) -> list[Any]:
+    """The replies to the whole step of ``pending``: ``replies``, and those that were kept when it was sent in part."""
+    if pending.kept is None:
+        return replies
+    more = iter(replies)
+    found = [next(more) if reply is Outcome.UNSENT else reply for reply in pending.kept]
+    pending.kept = None
+    return found

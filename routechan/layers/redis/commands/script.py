@@ -113,6 +113,7 @@ class PendingOperation:
         "followers",
         "future",
         "gives_up",
+        "kept",
         "limited",
         "loop",
         "operation",
@@ -137,6 +138,9 @@ class PendingOperation:
         if not self.patience:
             self.deadline += ATTEMPT
         self.wrote = False
+        self.kept: list[Any] | None = (
+            None  # replies to a step that is sent in part, see ``Outage.keep``
+        )
         self.done = False
         self.result: Any = None
         self.error: BaseException | None = None

@@ -16,6 +16,7 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyErr
 from routechan.exceptions import ChannelLayerUnavailable
 from routechan.layers.redis import driver
 from routechan.layers.redis.commands import script
+from routechan.layers.redis.commands.script import Operation, Script, Step
 from routechan.layers.redis.connection import Retry
 from routechan.layers.redis.transport import REDIRECTIONS
 from tests.waiting import wait_until
@@ -279,6 +280,68 @@ def test_the_server_that_takes_a_slot_over_is_lost(bench: Bench) -> None:
     with pytest.raises(ChannelLayerUnavailable, match="may have been sent"):
         bench.call(1, repeatable=False)
     assert target.commands == [("ASKING",), ("STEP0", 1)]
+
+
+class Everywhere(Operation[Any]):
+    """Reads first, if it is told to, then writes to two servers. Lifetime: test."""
+
+    def __init__(self, number: Any, reads: bool = False) -> None:
+        self.number = number
+        self.reads_first = reads
+
+    def script(self) -> Script[Any]:
+        read = (yield Step([("h", ("READ", self.number))], True)) if self.reads_first else []
+        replies = yield Step([(tag, ("WRITE", tag, self.number)) for tag in ("h", "far", "h")], False)
+        return [*read, *replies]
+
+
+def far_server(bench: Bench, answer: Any = "far") -> FakeNode:
+    """A second server, with the tag of its name; both are connected to."""
+    far = bench.topology.tags["far"] = FakeNode("far")
+    far.answer = lambda command: answer
+    bench.node.answer = lambda command: command[0]
+    return far
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_part_that_was_certainly_not_sent_is_sent_later(bench: Bench, reads: bool) -> None:
+    """R6, R2: one of the servers is not there yet; what the others have taken is not sent again."""
+    far = far_server(bench)
+    far.refused = LOST
+    outcomes: list[Any] = []
+    bench.driver.start(Everywhere(1, reads), lambda result, error: outcomes.append(error or result))
+    wait_until(lambda: far.connects >= 2, "it was tried again")
+    assert bench.call("near") == ["STEP0"]
+    assert outcomes == []
+    far.refused = None
+    wait_until(lambda: outcomes, "the rest was sent")
+    assert outcomes == [["READ"] * reads + ["WRITE", "far", "WRITE"]]
+    assert far.commands == [("WRITE", "far", 1)]
+    assert [command for command in bench.node.commands if command[0] != "STEP0"] == (
+        [("READ", 1)] * reads + [("WRITE", "h", 1)] * 2
+    )
+
+
+def test_patience_with_a_part_ends(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ChannelLayerUnavailable: the error does not say that nothing was sent."""
+    monkeypatch.setattr(script, "PATIENCE", 0.05)
+    far_server(bench).refused = LOST
+    with pytest.raises(ChannelLayerUnavailable, match="other servers have taken their part, which was sent"):
+        bench.driver.call(Everywhere(1))
+    assert len(bench.node.commands) == 2
+
+
+@pytest.mark.parametrize("answer", [ResponseError("OOM"), LOST], ids=["refused", "lost"])
+def test_a_part_in_doubt_or_refused_ends_the_operation(bench: Bench, answer: Exception) -> None:
+    """R2: then the rest is not sent either, and the sender is told."""
+    far = far_server(bench)
+    far.refused = LOST
+    bench.node.answer = lambda command: answer if command[0] == "WRITE" else 1
+    with pytest.raises(ChannelLayerUnavailable, match="the message may have been sent, and is not sent again"):
+        bench.driver.call(Everywhere(1))
+    far.refused = None
+    assert bench.call("later", tag="far") == ["far"]
+    assert numbers(far.commands) == ["later"]
 
 
 def test_sends_that_left_together_are_lost_together(bench: Bench, held: Gate) -> None:
