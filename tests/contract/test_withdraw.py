@@ -7,8 +7,11 @@ import itertools
 import secrets
 from collections.abc import Iterator
 
+import pytest
+
 from routechan.layers import BaseChannelLayer
 from routechan.layers.base import Delivery
+from routechan.layers.redis import arrivals
 
 from .conftest import Backend, RedisBackend
 from .reading import SOON, aeverything
@@ -25,8 +28,10 @@ def processes(backend: Backend) -> Iterator[BaseChannelLayer]:
     yield from itertools.repeat(backend.make())
 
 
-async def test_what_was_on_its_way(backend: Backend) -> None:
+async def test_what_was_on_its_way(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     """R7: a subscription ends while messages come: each of them was taken, is withdrawn, or left to others, once."""
+    for limit in ("RELEASE", "WITHDRAWING_TIME"):  # what comes later than that would be lost
+        monkeypatch.setattr(arrivals, limit, SOON)
     layers = processes(backend)
     other = next(layers)
     found: list[int] = []
