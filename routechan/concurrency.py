@@ -156,6 +156,13 @@ def ends_task(error: BaseException) -> bool:
     return isinstance(error, GeneratorExit) and (traceback is None or traceback.tb_next is None)
 
 
+def uncancel() -> None:
+    """Clear the cancellation of this task, which goes on after all."""
+    task = asyncio.current_task()
+    if task is not None and hasattr(task, "uncancel"):  # Python 3.11
+        task.uncancel()
+
+
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """The event loop this thread runs, if any."""
     try:

@@ -82,6 +82,10 @@ class Events(Protocol):
     def handed_over(self) -> bool:
         """Whether the event that was handed in last is known to have reached them."""
 
+    @property
+    def taken(self) -> bool:
+        """Whether a consumer is known to have begun with the event that was handed in last, or runs here."""
+
     def handle(self, channel: str, content: Content) -> Awaitable[None] | None:
         """Take the event ``content`` of ``channel``.
 

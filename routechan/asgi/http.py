@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any, NamedTuple
 
-from ..concurrency import ends_task, maybe_await
+from ..concurrency import ends_task, maybe_await, uncancel
 from ..encoding import Content
 from ..exceptions import ChannelFull
 from ..interfaces import Events
@@ -26,6 +26,9 @@ logger = logging.getLogger("routechan")
 
 #: Response events that may wait for a slow client. Beyond that, the request's own consumer waits for room.
 RESPONSE_CAPACITY = 100
+
+#: Seconds that a client may take to be told that the server stops.
+STOP_TIMEOUT = 1.0
 
 #: Bytes of a body that are handed to the server at once: it does not say how much of them a slow client has taken.
 PART_SIZE = 131_072
@@ -73,17 +76,24 @@ async def serve_http(
             )
         await respond(send, 413, f"The request body is larger than {server.options.body_limit} bytes.")
         return
-    response = _Response(name, address_of(head) or name, send, server)
-    events = server.consumers.connection(response)
+    response = _Response(name, address_of(head) or name, send, server, content["path"])
+    events = response.events = server.consumers.connection(response)
     server.responses.add(name, response)
     counters.requests_opened += 1
     watch = asyncio.create_task(_until_disconnect(receive, response))
     handling = asyncio.create_task(_handle(server, events, content, response))
+    cancelled = False
     try:
-        await _answered(server, events, response, content)
-        if response.unread:
-            handling.cancel()  # an async consumer would go on for nobody
+        await _answered(response, server.options.http_timeout)
+        if response.unread or (response.stopped and events.elsewhere):
+            handling.cancel()  # an async consumer would go on for nobody, and nobody waits for a worker
         await asyncio.wait([handling])
+    except asyncio.CancelledError:  # the ASGI server stops, and waits no longer
+        cancelled = True
+        uncancel()
+        response.end()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(response.flushed(), STOP_TIMEOUT)
     finally:
         server.responses.remove(name)
         counters.requests_closed += 1
@@ -92,6 +102,8 @@ async def serve_http(
         watch.cancel()
         handling.cancel()  # does nothing unless the server cancelled this request
         await asyncio.wait([watch, handling])
+    if cancelled:
+        return
     if response.unrouted and not response.left:
         await other(scope, body.before(receive), send)
         return
@@ -119,13 +131,12 @@ async def _handle(server: Server, events: Events, content: Content, response: _R
         response.fail(refusal.status, refusal.text, f"The request could not reach its consumer: {error!r}")
 
 
-async def _answered(server: Server, events: Events, response: _Response, content: Content) -> None:
+async def _answered(response: _Response, seconds: float) -> None:
     """Return when the response is complete, or given up.
 
-    The answer has to begin within ``http_timeout``. Once it has, it goes on as long as the client takes within that
-    time what was sent: how long the consumer pauses between two parts is its own affair.
+    The answer has to begin within ``seconds``. Once it has, it goes on as long as the client takes within that time
+    what was sent: how long the consumer pauses between two parts is its own affair.
     """
-    seconds = server.options.http_timeout
     while True:
         taken = response.taken
         with contextlib.suppress(asyncio.TimeoutError):
@@ -133,20 +144,13 @@ async def _answered(server: Server, events: Events, response: _Response, content
         if response.complete.is_set():
             return
         if not response.started:
-            waits_for = events.waits_for()
-            _log_given_up(server, response, content, f"was not answered within {seconds:g} s: {waits_for}")
+            waits_for = response.events.waits_for()
+            response.log_given_up(f"was not answered within {seconds:g} s: {waits_for}")
             response.fail(503, "The server did not answer in time.", waits_for)
         elif response.queue is not None and response.taken == taken:
-            _log_given_up(server, response, content, f"is given up: its client has taken nothing for {seconds:g} s")
+            response.log_given_up(f"is given up: its client has taken nothing for {seconds:g} s")
             response.unread = True
             response.lost()
-
-
-def _log_given_up(server: Server, response: _Response, content: Content, what: str) -> None:
-    more = server.repeats.more(("given up", response.started))
-    if more is not None:
-        fields = log_fields("http.request", connection=response.name)
-        logger.warning("%r %s%s", content["path"], what, more, extra=fields)
 
 
 async def respond(
@@ -174,21 +178,26 @@ class _Response(Writer):
         client: Whose it is, see ``Outlet``.
         send: The ASGI ``send`` of the request.
         server: The server that the request belongs to.
+        path: Its path, for the log.
     """
+
+    events: Events
 
     paced = True  # a thread waits for the client for up to ``http_timeout`` seconds, then the response is lost
 
-    def __init__(self, name: str, client: str, send: Send, server: Server) -> None:
+    def __init__(self, name: str, client: str, send: Send, server: Server, path: str) -> None:
         super().__init__(self._sent, server.options.socket_bytes, server.waiting)
         self._to_client = send
         self._debug = server.options.debug
         self._repeats = server.repeats
         self.name = name
         self.client = client
+        self._path = path
         self.started = False
         self.closed = False
         self.unread = False  # the client does not read
-        self.left = False  # the client has left, or the server has ended the request
+        self.left = False  # the client has left
+        self.stopped = False  # the server has stopped before the response was complete
         self.unrouted = False  # no consumer takes the request
         self.failure: BaseException | None = None  # what the server's ``receive`` raised
         self.taken = 0  # events that the server has taken
@@ -281,8 +290,22 @@ class _Response(Writer):
 
     def end(self, told: bool = False) -> None:
         """Give up because the server process is stopping; nobody else is ``told`` of a request."""
-        self.left = True
-        self.lost()
+        if self.closed:
+            return
+        self.stopped = True
+        self.log_given_up(f"is given up, because the server stops: {self.events.waits_for()}")
+        self.fail(503, "The server is stopping; try again.", "The server is stopping; try again.")
+
+    def end_untaken(self) -> None:
+        """Give up, if no worker has taken the request: none may come."""
+        if not self.events.taken:
+            self.end()
+
+    def log_given_up(self, what: str) -> None:
+        """Log the end of the request: ``what`` comes behind its path."""
+        more = self._repeats.more(("given up", self.started))
+        if more is not None:
+            logger.warning("%r %s%s", self._path, what, more, extra=log_fields("http.request", connection=self.name))
 
     def interrupt(self) -> None:
         """Give up because the worker that answered has ended: a response that has begun stays incomplete."""
@@ -294,6 +317,11 @@ class _Response(Writer):
     def look(self) -> None:
         """Return at once: a task waits for the client to leave all the time."""
 
+    def gone(self) -> None:
+        """The client has left."""
+        self.left = True
+        self.lost()
+
     def lost(self) -> None:
         """The client has left, or the request is over: send nothing more."""
         self.closed = True
@@ -301,11 +329,11 @@ class _Response(Writer):
         self.complete.set()
 
     def _left(self) -> None:
-        self.end()
+        self.gone()
 
     def _refused(self, error: BaseException) -> None:
         super()._refused(error)
-        self.end()
+        self.gone()
 
     async def _finish(self) -> None:
         await self.flushed()
@@ -351,4 +379,4 @@ async def _until_disconnect(receive: Receive, response: _Response) -> None:
         if ends_task(error):
             raise
         response.failure = error
-    response.end()
+    response.gone()

@@ -32,6 +32,9 @@ class Replied(Protocol[Reply_contra]):
     def end(self, told: bool = False) -> None:
         """Close, because the server process stops or was taken for dead; ``told`` if others tell the consumers so."""
 
+    def end_untaken(self) -> None:
+        """Close, if the ASGI server waits for this connection before it stops, and no consumer has begun with it."""
+
 
 class ReplyChannels(Generic[Reply]):
     """All connections of one kind, by reply channel. Lifetime: server process, on one event loop.
@@ -82,6 +85,11 @@ class ReplyChannels(Generic[Reply]):
             self._empty = self._loop.create_future()
             await asyncio.wait([self._empty], timeout=within)
         return len(self._open)
+
+    def end_untaken(self) -> None:
+        """Close every connection that would keep the server process from stopping for an event nobody has taken."""
+        for connection in tuple(self._open.values()):
+            connection.end_untaken()
 
     def fence(self, untold: Collection[str]) -> int:
         """How many connections this closes, whose disconnects others hand in, but for those that are ``untold``."""

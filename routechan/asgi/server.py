@@ -26,6 +26,7 @@ from .neighbours import Neighbours
 from .options import ServerOptions
 from .origin import Origins
 from .reply_channels import ReplyChannels
+from .signals import StopSignals
 from .translation import ResponseReply, SocketReply
 from .waiting import Waiting
 
@@ -33,6 +34,9 @@ logger = logging.getLogger("routechan")
 
 #: Seconds that open connections have to end within when the server stops.
 STOP_TIMEOUT = 10.0
+
+#: Seconds that workers have, when the process is told to stop, to take the requests that wait for them.
+UNTAKEN_TIME = 1.0
 
 #: Seconds that the layer may take to be told that the server stops.
 DETACH_TIMEOUT = 2.0
@@ -76,6 +80,7 @@ class Server:
         self.responses = ReplyChannels("http.response", translation.response_reply, self.layer)
         self.disconnects = Disconnects(self.consumers, self.layer)
         self.fence = Fence(self.layer, self.sockets)
+        self._signals = StopSignals(self._stop_soon)
         self._origins = Origins(self.options.allowed_origins)
 
     async def start(self) -> None:
@@ -90,6 +95,7 @@ class Server:
         self._unread.start()
         self._neighbours = Neighbours(self.layer)
         self._neighbours.start()
+        self._signals.start()
 
     async def stop(self) -> None:
         """Shut down in order.
@@ -98,6 +104,7 @@ class Server:
         the consumers stop, and the layer is detached last, so that what they sent is delivered.
         """
         self.stopping = True
+        self._signals.stop()
         self.fence.stop()
         for connections in (self.sockets, self.responses):
             left = await connections.end(STOP_TIMEOUT)
@@ -110,6 +117,10 @@ class Server:
         await self._unread.stop()
         await asyncio.gather(self._responder.stop(), self.consumers.stop())
         await self._detach()
+
+    def _stop_soon(self) -> None:
+        """Answer the requests that no worker takes; the ASGI server would wait for them."""
+        asyncio.get_running_loop().call_later(UNTAKEN_TIME, self.responses.end_untaken)
 
     async def _detach(self) -> None:
         """Give the reply channels back, if the layer is there to be told."""

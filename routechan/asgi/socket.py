@@ -168,6 +168,9 @@ class Socket(Writer):
         else:
             self._end([{"type": "websocket.close", "code": 1000}], 1006, wait=False)
 
+    def end_untaken(self) -> None:
+        """Do nothing: ASGI servers close sockets at once."""
+
     def interrupt(self) -> None:
         """Close because a worker that streamed to the client has ended: ask the client to connect again."""
         self.reply((None, None, RESTART, None))

@@ -139,7 +139,7 @@ class Connection:
         "running",
     )
 
-    elsewhere, handed_over = False, True  # see ``Events``
+    elsewhere, handed_over, taken = False, True, True  # see ``Events``
 
     def __init__(
         self,

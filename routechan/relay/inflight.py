@@ -139,6 +139,11 @@ class InFlightEvent:
     doubt: Exception | None = None
     looked: bool = False
 
+    @property
+    def taken(self) -> bool:
+        """Whether a worker is known to have taken it off its channel."""
+        return not self.in_backlog and self.number <= self.destination.taken
+
 
 class InFlightMonitor:
     """Ends events that no worker will ack: those that are late, and those lost with their worker.
@@ -267,7 +272,7 @@ def held_by(event: InFlightEvent, workers: int | None) -> str:
         return f"the layer cannot be reached: {event.doubt}"
     if event.deadline == math.inf:
         return "the layer has not taken the event yet; is its server (Redis) up?"
-    if event.number > event.destination.taken:
+    if not event.taken:
         advice = (
             "does one run (manage.py runworker), on the same layer and with the same prefix?"
             if workers is None

@@ -137,7 +137,7 @@ class RelayConsumers:
         loop = self._loop
         patience = self.event_timeout if closed else FULL_PATIENCE
         self._number += 1
-        headers = _trace_headers(channel) if tracing.on() else {}
+        headers = tracing.headers_to(channel) if tracing.on() else {}
         outcome = loop.create_future()
         event = InFlightEvent(
             self._number, destination, content, headers, outcome, loop.time(), patience, self._number, connection
@@ -368,6 +368,11 @@ class RelayedConnection:
         event = self._event
         return event is None or (event.deadline < math.inf and event.doubt is None)
 
+    @property
+    def taken(self) -> bool:
+        """Whether a worker has taken the event that was handed in last."""
+        return self._event is None or self._event.taken
+
     def release(self) -> None:
         """Have ``handle`` return, because the connection is gone.
 
@@ -442,9 +447,3 @@ class RelayedConnection:
                 self._relay.streams.forget(number)
             for channel in set(streams_at.values()):
                 self._relay.tell(channel, connection_closed(self._outlet.name))
-
-
-def _trace_headers(channel: str) -> dict[str, Any]:
-    """The headers with the trace of the connection's task."""
-    with tracing.Sending(channel) as headers:
-        return headers

@@ -140,6 +140,12 @@ class Sending:
             await pending
 
 
+def headers_to(channel: str) -> dict[str, Any]:
+    """The headers of a message that leaves for ``channel`` now, with the trace of the running task."""
+    with Sending(channel) as headers:
+        return headers
+
+
 def current_context() -> Any:
     """The trace context that a send from here belongs to, for ``Sending`` later and elsewhere."""
     return context.get_current()
