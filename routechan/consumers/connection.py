@@ -114,7 +114,9 @@ class _OwnReplyChannel(Channel):
 
 
 class Connection:
-    """One connection's events: their consumers run one at a time, in order. Lifetime: connection.
+    """Runs the consumers of a connection's events one at a time, in order.
+
+    Lifetime: connection; in a worker, one event.
 
     Args:
         runtime: runs the consumers.
@@ -139,7 +141,7 @@ class Connection:
         "running",
     )
 
-    elsewhere, handed_over, taken = False, True, True  # see ``Events``
+    elsewhere, handed_over, taken = False, True, True  # see ``interfaces.Events``
 
     def __init__(
         self,

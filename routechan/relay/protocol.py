@@ -39,8 +39,9 @@ HEARTBEAT_INTERVAL = 0.25
 class DeliveryTag(NamedTuple):
     """The tag of an event whose outcome a server waits for.
 
-    ``reply_to`` is the channel for acks and heartbeats, ``number`` counts the server's events. ``deadline`` is when the
-    server gives the event up, in seconds of the layer's clock: run later, it would overtake the connection's next one.
+    ``reply_to`` is the channel for acks and heartbeats, ``number`` counts the server's events. ``deadline`` is until
+    when a worker may start the event, in seconds of the layer's clock: run later, it would overtake the connection's
+    next one.
     """
 
     reply_to: str

@@ -45,7 +45,7 @@ CONTROL_TIMEOUT = 1.0
 
 
 class RelayConsumers:
-    """The ``Consumers`` of a server whose consumers run in workers.
+    """Hands events to workers: the ``Consumers`` of a server that runs none itself.
 
     Lifetime: from ``start`` to ``stop``, on one event loop.
 
@@ -72,7 +72,7 @@ class RelayConsumers:
     async def start(self, replies: Replies) -> None:
         """Begin to take acks and heartbeats, among the ``replies`` to the server's sockets."""
         self._loop = asyncio.get_running_loop()
-        self._reply_to = replies.channel(self._take)
+        self._reply_to = replies.channel(self._take_control)
         self._control_tasks: set[asyncio.Task[None]] = set()
         self._forget = layers_in_use.add(self.layer, SOCKET_CHANNELS + (HTTP_CHANNELS if self._http else ()))
         self._monitor = InFlightMonitor(self.layer, self._in_flight, self._destinations)
@@ -271,7 +271,7 @@ class RelayConsumers:
         except Exception as error:  # of whatever class: a layer of another make has errors of its own
             logger.warning("Workers could not be told that a connection is closed: %s", error)
 
-    def _take(self, content: Content) -> None:
+    def _take_control(self, content: Content) -> None:
         """Take a control message of a worker."""
         number = content.get("ack")
         if number is None:
@@ -324,7 +324,7 @@ class RelayedConnection:
 
     __slots__ = ("_event", "_outlet", "_relay", "_streams_at", "_unknown")
 
-    #: See ``Events``.
+    #: See ``interfaces.Events``.
     elsewhere = True
 
     def __init__(self, relay: RelayConsumers, outlet: Outlet) -> None:

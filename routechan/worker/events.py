@@ -62,7 +62,7 @@ class RelayedEvents:
         self._consume_message = consume_message
         self._loop = asyncio.get_running_loop()
         #: The ``Channel`` of a server's acks, by name.
-        self.channel = functools.lru_cache(maxsize=1024)(functools.partial(Channel, channel_layer=runtime.layer))
+        self.ack_channel = functools.lru_cache(maxsize=1024)(functools.partial(Channel, channel_layer=runtime.layer))
         self._streams: dict[str, list[_Event]] = {}  # reply channel -> the events that stream to it
         self._control: str | None = None  # where servers say that a connection is closed
         self._checking: asyncio.Task[None] | None = None
@@ -267,7 +267,7 @@ class _Event:
             self.acked = True
             counters.sent -= 1  # an ack is none of the messages that are counted
             acked = ack(self.tag.number, failed=invocation.failed)
-            invocation.add(self._events.channel(self.tag.reply_to), acked)
+            invocation.add(self._events.ack_channel(self.tag.reply_to), acked)
             self._events.release(self.delivery)  # in the same turn of the loop as the ack, so that both leave together
         return flush(invocation)
 
