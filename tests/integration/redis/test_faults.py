@@ -135,8 +135,7 @@ def test_each_message_once_and_in_order(single: SingleServer) -> None:
 @pytest.mark.parametrize("keeps", [False, True], ids=["empty", "appendonly"])
 def test_redis_killed_and_started_again(keeps: bool) -> None:
     """What was in Redis when it died may be lost, nothing else; then all goes on, groups as before."""
-    # Never waiting for the disk: what was answered is with the operating system, which lives on.
-    server = SingleServer(appendonly=keeps, arguments=("--appendfsync", "no"))
+    server = SingleServer(appendonly=keeps)
     with server, Load(server, lease=SHORT_LEASE) as load:
         before: dict[str, int] = {}
         for dead in (0.0, 0.0 if keeps else 1.5 * SHORT_LEASE):
