@@ -3,19 +3,19 @@
 uvicorn closes a connection once everything that was written has left. A client that does not read keeps it from that
 for ever: with a descriptor, what waits in the transport, and what the connection holds. ASGI has no event to abort it.
 
-``python -m routechan serve`` uses this; elsewhere it is ``uvicorn --ws routechan.asgi.aborting:WebSocketProtocol``.
+``python -m routechan serve`` uses this, which also bounds what comes in; elsewhere it is ``uvicorn --ws
+routechan.asgi.aborting:WebSocketProtocol``.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-
+from .incoming import BoundedWebSocketProtocol
 from .translation import ABORTS
 
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(BoundedWebSocketProtocol):
     """One connection, which ends ``close_timeout`` seconds after its application at the latest.
 
     The same holds where its client has not answered a ping. Lifetime: connection.

@@ -26,8 +26,9 @@ logger = logging.getLogger("routechan")
 #: Stands for the frame that was handed in.
 NOTHING: Content = {}
 
-#: Frames that are read ahead where an event waits for long.
+#: Frames that are read ahead where an event waits for long, and bytes, but for the last of them.
 AHEAD = 16
+AHEAD_BYTES = 1024 * 1024
 
 #: Seconds that the closing handshake may take.
 CLOSE_TIMEOUT = 10.0
@@ -335,8 +336,11 @@ class _Connection:
 
     async def _read_ahead(self, receive: Receive, ahead: asyncio.Queue[Event | BaseException]) -> None:
         found: Event | BaseException
-        more = True
+        more, size = True, 0
         while more:
+            if size >= AHEAD_BYTES:
+                await ahead.join()
+                size = 0
             try:
                 found = await receive()
             except BaseException as error:
@@ -344,14 +348,17 @@ class _Connection:
                     raise
                 found = error
             more = not isinstance(found, BaseException) and found["type"] == "websocket.receive"
-            if not more:
+            if isinstance(found, BaseException) or not more:
                 self._gone = True
                 self.events.release()
+            else:
+                size += len(found.get("text") or found.get("bytes") or ())
             await ahead.put(found)
 
     async def _from_ahead(self) -> Event:
         ahead = self._ahead
         found = await ahead.get()  # type: ignore[union-attr]
+        ahead.task_done()  # type: ignore[union-attr]
         if isinstance(found, BaseException):
             raise found
         return found

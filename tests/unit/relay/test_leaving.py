@@ -124,6 +124,25 @@ async def test_frames_of_a_socket_that_stays() -> None:
     assert seen.events == [*(f"frame {number}" for number in range(30)), "later", DISCONNECT]
 
 
+async def test_large_frames_of_a_socket_that_stays() -> None:
+    """Where they are large, few of them are read ahead; all are consumed, and so is the disconnect behind them."""
+    layer, seen = Layer(), Seen()
+    async with serving(layer.sync) as application:
+        async with working(layer.sync, *SOCKET):
+            client = await Open(application).__aenter__()
+        texts = [f"{number} {'x' * 600_000}" for number in range(12)]
+        for text in texts:
+            client.send(text)
+        client.leave()
+        await until(lambda: client.to_application.qsize() < 12)
+        assert client.to_application.qsize() >= 13 - 3
+        async with working(layer.sync, *seen.routing()):
+            await client.over()
+            await until(lambda: DISCONNECT in seen.events)
+            assert client.to_application.empty()
+    assert seen.events == [*texts, DISCONNECT]
+
+
 @pytest.mark.parametrize("posted", [True, False])
 async def test_a_server_that_stops_without_workers(posted: bool, caplog: pytest.LogCaptureFixture) -> None:
     """It does not wait for them. What a worker may still find is no last will; what it cannot is one."""
