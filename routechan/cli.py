@@ -33,6 +33,7 @@ try:
     from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
     from .asgi.aborting import WebSocketProtocol
+    from .asgi.heads import HTTPProtocol
 except ImportError:  # an extra
     uvicorn = websockets = None  # type: ignore[assignment]
 
@@ -244,8 +245,8 @@ def _proxies(given: str | None) -> str:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if uvicorn is None or websockets is None:  # uvicorn alone serves no sockets
-        raise MissingExtra("serve needs the packages uvicorn and websockets", "server")
+    if uvicorn is None or websockets is None:  # uvicorn alone serves no sockets, and bounds no heads
+        raise MissingExtra("serve needs the packages uvicorn, httptools and websockets", "server")
     if options.uds is not None and (options.host is not None or options.port is not None):
         raise ValueError("--uds is served instead of --host and --port; give one or the other")
 
@@ -264,6 +265,7 @@ def _serve(options: argparse.Namespace, layer: RedisChannelLayer, application: A
         host=host,
         port=port,
         uds=options.uds,
+        http=HTTPProtocol,
         ws=WebSocketProtocol,
         # ``frame_bytes`` counts text in characters, which have up to four bytes.
         ws_max_size=sys.maxsize if application.options.frame_bytes is None else 4 * application.options.frame_bytes,

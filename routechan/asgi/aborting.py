@@ -1,5 +1,7 @@
 """uvicorn's WebSocket protocol, made to abort the connection of a client that does not read.
 
+It answers handshakes that websockets cannot read, too. uvicorn leaves their clients without an answer, for ever.
+
 uvicorn closes a connection once everything that was written has left. A client that does not read keeps it from that
 for ever: with a descriptor, what waits in the transport, and what the connection holds. ASGI has no event to abort it.
 
@@ -13,6 +15,8 @@ import asyncio
 
 from .incoming import BoundedWebSocketProtocol
 from .translation import ABORTS
+
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class WebSocketProtocol(BoundedWebSocketProtocol):
@@ -28,6 +32,14 @@ class WebSocketProtocol(BoundedWebSocketProtocol):
         self.scope["extensions"][ABORTS] = {}
         await super().run_asgi()
         self._abort_soon()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; the first have the whole handshake."""
+        super().data_received(data)
+        if not self.handshake_initiated and not self.transport.is_closing():
+            # websockets has refused it as too large, for one; its answer, if it has one, uvicorn leaves with it.
+            self.transport.write(b"".join(self.conn.data_to_send()) or BAD_REQUEST)
+            self.transport.close()
 
     def keepalive_timeout(self) -> None:
         """Close the connection, whose client has not answered a ping."""

@@ -138,9 +138,7 @@ class PendingOperation:
         if not self.patience:
             self.deadline += ATTEMPT
         self.wrote = False
-        self.kept: list[Any] | None = (
-            None  # replies to a step that is sent in part, see ``Outage.keep``
-        )
+        self.kept: list[Any] | None = None  # replies to a step that is sent in part, see ``Outage.keep``
         self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
