@@ -150,7 +150,10 @@ class Socket(Writer):
             self.deny(reason)
 
     def _deny(self, reason: str | None) -> None:
-        logger.info("WebSocket %r is refused by its consumer%s", self.path, f": {reason}" if reason else "")
+        more = self._repeats.more("refused")
+        if more is not None:
+            why = f": {reason}" if reason else ""
+            logger.info("WebSocket %r is refused by its consumer%s%s", self.path, why, more)
         self.deny(reason or "The consumer refused this socket.")
 
     def end(self, told: bool = False) -> None:

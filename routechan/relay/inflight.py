@@ -180,6 +180,18 @@ class InFlightMonitor:
         """Look no more."""
         await end_tasks(*self._tasks)
 
+    def untold(self, error: Exception, *, unread: bool) -> None:
+        """Log that workers were not told of the end of a connection.
+
+        Args:
+            error: Why.
+            unread: Whether it is the full channel of ``http.disconnect``, for which workers need no route.
+        """
+        more = self._repeats.more(("untold", unread, type(error)))
+        if more is not None:
+            level = logging.INFO if unread else logging.WARNING
+            logger.log(level, "Workers could not be told that a connection is closed: %s%s", error, more)
+
     async def _end_late(self) -> None:
         while True:
             await asyncio.sleep(CHECK_INTERVAL)

@@ -269,7 +269,7 @@ class RelayConsumers:
         try:
             await maybe_await(self.layer.post(channel, content))
         except Exception as error:  # of whatever class: a layer of another make has errors of its own
-            logger.warning("Workers could not be told that a connection is closed: %s", error)
+            self._monitor.untold(error, unread=channel == HTTP_DISCONNECT and isinstance(error, self._full))
 
     def _take_control(self, content: Content) -> None:
         """Take a control message of a worker."""

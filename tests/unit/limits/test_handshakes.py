@@ -54,6 +54,15 @@ async def test_one_socket_too_many(
     assert len(logged(caplog)) == 1
 
 
+async def test_sockets_that_consumers_refuse(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """They are one line, whatever their paths."""
+    caplog.set_level("INFO", "routechan")
+    application = await serve(Log({"accept": False}).routing())
+    for number in range(5):
+        assert await status_of(Client(application, path=f"/{number}/")) == 403
+    assert [line for line in caplog.messages if "refused" in line] == ["WebSocket '/0/' is refused by its consumer"]
+
+
 async def test_other_addresses_and_closed_sockets(serve: Serve) -> None:
     """Each address has its own; a socket that is closed counts no more, nor does a server that knows no address."""
     application = await serve(Log({"accept": True}).routing(), address_sockets=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -30,6 +31,17 @@ async def test_workers_that_cannot_be_told(monkeypatch: pytest.MonkeyPatch, capl
         assert await relay.take(1) == [1]
         relay.ack(1)
         await asyncio.wait_for(event, DEADLINE)
+
+
+async def test_requests_whose_disconnects_nobody_reads(caplog: pytest.LogCaptureFixture) -> None:
+    """Workers need no route for http.disconnect, so its channel is full as a rule: one line, and no warning."""
+    caplog.set_level(logging.INFO, "routechan")
+    async with relaying() as relay:
+        for _ in range(110):
+            relay.consumers.tell("http.disconnect", {"reply_channel": "http.response.x!y", "path": "/"})
+        await until(lambda: not relay.consumers._control_tasks)
+        lines = [record for record in caplog.records if "could not be told" in record.message]
+        assert [record.levelno for record in lines] == [logging.INFO]
 
 
 @pytest.mark.parametrize("leaves", [True, False])
