@@ -14,13 +14,15 @@ from routechan.telemetry.repeats import Repeats
 #: Files that take longest, longest first. Files are given to processes in this order, so that none is left alone with
 #: a long one in the end.
 LONG = (
-    "integration/redis/test_processes.py",
-    "integration/browser/test_chat.py",
-    "contract/test_delay.py",
-    "integration/browser/test_pages.py",
     "integration/redis/test_faults.py",
+    "integration/browser/",
     "integration/projects/",
+    "contract/test_delay.py",
+    "integration/redis/test_processes.py",
     "integration/",
+    "unit/django/processes/",
+    "unit/django/testing/",
+    "unit/django/alias/",
     "unit/worker/",
     "contract/",
 )
