@@ -105,6 +105,7 @@ class Server:
         """
         self.stopping = True
         self._signals.stop()
+        self.layer.hurry()
         self.fence.stop()
         for connections in (self.sockets, self.responses):
             left = await connections.end(STOP_TIMEOUT)
@@ -119,7 +120,8 @@ class Server:
         await self._detach()
 
     def _stop_soon(self) -> None:
-        """Answer the requests that no worker takes; the ASGI server would wait for them."""
+        """Let nothing keep the ASGI server: a layer that is away, or requests that no worker takes."""
+        self.layer.hurry()
         asyncio.get_running_loop().call_later(UNTAKEN_TIME, self.responses.end_untaken)
 
     async def _detach(self) -> None:

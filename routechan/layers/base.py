@@ -254,6 +254,9 @@ class BaseChannelLayer(_Layer, ABC):
         """The time in seconds, on a clock that the processes which share the layer agree on."""
         return time.time()
 
+    def hurry(self) -> None:
+        """Have consumers wait less for a server that is away, because this process is about to end."""
+
     def close(self) -> None:
         """End what the layer runs and holds open, for good; overrides call this."""
         for attached in self.__dict__.pop("_attached", {}).values():
@@ -283,10 +286,7 @@ class BaseChannelLayer(_Layer, ABC):
         return None
 
     async def is_served(self, channel: str) -> bool:
-        """Whether a living process takes what is sent to ``channel``, a name under a queue that ends in ``!``.
-
-        True where a layer cannot tell.
-        """
+        """Whether a living process takes what is sent to ``channel``, of a queue of ``!``; True if in doubt."""
         queue = names.queue_name(channel)
         return not queue.endswith(f".{self.process}!") or queue in self.__dict__.get("_attached", {})
 

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from ... import names
-from ...concurrency import in_consumer
 from ...encoding import Content, LazyContent, Serializer, check_content, encode_headers
 from ...exceptions import ChannelLayerUnavailable
 from ..envelope import GROUP, MESSAGE, Deliver, Headers
@@ -34,6 +33,7 @@ from .commands.script import Context, Operation, Script, operation
 from .connection import FAULTS, Reconnections, RedisClock
 from .driver import Driver
 from .housekeeping import Housekeeping
+from .patience import Patience
 from .reader import Reader, ReaderTools
 from .schema import Keys
 from .topology import Topology
@@ -101,7 +101,7 @@ class Engine(Source):
         self.keys = Keys(prefix)
         self._topology = topology
         self._serializer = serializer
-        self._send_timeout = send_timeout
+        self.patience = Patience(send_timeout)
         self._count_at = time.monotonic() + COUNTING_INTERVAL
         self._serving = threading.RLock()
         self._closed = False
@@ -157,11 +157,11 @@ class Engine(Source):
         """The result of ``operation``, which this thread waits for with ``patience`` as in ``post``, or as it may."""
         if time.monotonic() >= self._count_at:
             self._report_counts()
-        return self._driver.call(operation, None, self._patience() if patience is None else patience)
+        return self._driver.call(operation, None, self.patience() if patience is None else patience)
 
     def ask(self, operation: Operation[T]) -> asyncio.Future[T]:
         """The future of ``operation`` that ``post`` returns, for code that waits for the outcome."""
-        return self.post(operation, self._patience())
+        return self.post(operation, self.patience())
 
     def post(self, operation: Operation[T], patience: float | None = None) -> asyncio.Future[T]:
         """A future with the outcome of ``operation``, started from the running event loop; returns as ``Driver.post``.
@@ -171,10 +171,6 @@ class Engine(Source):
         if time.monotonic() >= self._count_at:
             self._report_counts()
         return self._driver.post(operation, patience)
-
-    def _patience(self) -> float | None:
-        """How long code that waits here may wait for Redis."""
-        return None if in_consumer() else self._send_timeout
 
     def _report_counts(self) -> None:
         """Send the counts of this process along with other operations, once a second."""
@@ -239,7 +235,7 @@ class Engine(Source):
             InvalidContent: it cannot travel, or some members cannot take it; the others got it.
         """
         _check_group_send(group, content)
-        patience = self._patience() if waits else None
+        patience = self.patience() if waits else None
         if delay is not NOW and check_delay(delay):
             return self.post(self._send_later(GROUP, group, content, delay, headers), patience)
         lazy, encoded = LazyContent(self._serializer, content=content), encode_headers(headers) if headers else b""

@@ -232,6 +232,9 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
     async def channel_statistics(self, channel: str) -> dict[str, Any]:
         return await self._engine.ask(self._engine.channel_statistics(names.check_channel_name(channel)))
 
+    def hurry(self) -> None:
+        self._engine.patience.hurry()
+
     def close(self) -> None:
         self._engine.close()
 

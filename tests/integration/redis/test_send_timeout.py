@@ -214,6 +214,20 @@ async def test_a_consumer_waits_on(own_single: SingleServer) -> None:
     await asyncio.to_thread(layer.close)
 
 
+def test_consumers_of_a_process_that_is_about_to_end(
+    away: Callable[[float], RedisChannelLayer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ones wait for a moment, and those after them not again: a server has many to disconnect."""
+    monkeypatch.setattr("routechan.layers.redis.patience.HURRIED", 0.3)
+    layer = away(60.0)
+    layer.hurry()
+    token = current_outbox.set(Outbox())
+    calls = [call for name, call in BLOCKING.items() if "." not in name]  # those of an outbox come later
+    took = [refused(call, layer) for call in calls for _ in range(20)]
+    current_outbox.reset(token)
+    assert sum(took) < 0.3 + stretched(EXTRA)
+
+
 def test_it_is_said_once_that_redis_is_away_and_once_that_it_is_back(
     own_single: SingleServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -79,6 +79,19 @@ async def test_a_server_that_stops_with_open_sockets(default_layer: SyncChannelL
         await client.over()
 
 
+async def test_the_layer_hears_of_it_first(default_layer: SyncChannelLayer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Consumers that wait for a layer which is away would keep the server."""
+    told: list[list[int | None]] = []
+    log = Log()
+    monkeypatch.setattr(default_layer.layer, "hurry", lambda: told.append(list(log.codes)))
+    application = routechan.application(log.routing(), default_layer.layer)
+    async with Lifespan(application):
+        client = await Open(application).__aenter__()
+        assert told == []
+    assert (told, log.codes) == ([[]], [1012])
+    await client.over()
+
+
 async def test_a_socket_that_is_not_open_yet(default_layer: SyncChannelLayer) -> None:
     """6.11: it is refused, and its disconnect says 1006."""
     log = Log()
