@@ -376,9 +376,9 @@ class RelayedConnection:
     def release(self) -> None:
         """Have ``handle`` return, because the connection is gone.
 
-        The event stays in flight until ``idle`` has returned. Only the connect of a socket leaves the backlog at once,
-        and then no worker is told of the disconnect either: where all come at once, those who wait have the room of
-        those who do no more.
+        The event stays in flight until it has its outcome, whether or not anybody waits for that in ``idle``. Only the
+        connect of a socket leaves the backlog at once, and then no worker is told of the disconnect either: where all
+        come at once, those who wait have the room of those who do no more.
         """
         event = self._event
         if event is None or event.outcome.done():
@@ -388,7 +388,15 @@ class RelayedConnection:
             event.outcome.set_result(Outcome.WITHDRAWN)
         else:
             waited, event.outcome = event.outcome, event.outcome.get_loop().create_future()
+            event.outcome.add_done_callback(partial(self._over, event))
             waited.set_result(Outcome.RELEASED)
+
+    def _over(self, event: InFlightEvent, outcome: asyncio.Future[Outcome]) -> None:
+        """The event that ``handle`` was released from has its ``outcome``."""
+        if not outcome.cancelled():
+            outcome.exception()  # which asyncio would log where nobody waits in ``idle``
+        self._relay.forget(event)
+        self._event = None
 
     async def idle(self) -> None:
         """Return when an event that ``handle`` was released from has its outcome; the others are waited for there."""
@@ -401,9 +409,6 @@ class RelayedConnection:
                 await self._without_ack(event, outcome)
         except Exception as error:  # its connection is gone, and cannot be told
             logger.info("An event on %s of a connection that is gone is lost: %s", event.destination.channel, error)
-        finally:
-            self._relay.forget(event)
-            self._event = None
 
     def waited_long(self) -> None:
         """The event has been waiting for a while: its connection should look whether the client has left."""

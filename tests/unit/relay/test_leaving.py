@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from routechan.telemetry.counters import counters
 from tests.waiting import until
 
 from ..asgi.clients import Client, Lifespan, Open, logged
+from ..helpers import DEADLINE
 from .helpers import SOCKET, accept, serving, working
 
 CONNECT, RECEIVE, DISCONNECT = "websocket.connect", "websocket.receive", "websocket.disconnect"
@@ -74,6 +76,24 @@ async def test_a_client_that_leaves_during_the_handshake() -> None:
             await until(lambda: len(seen.events) == 2)
             await until(lambda: not layer.wills)
     assert seen.events == [CONNECT, DISCONNECT]
+
+
+async def test_a_socket_that_others_have_disconnected() -> None:
+    """Its server was taken for dead: an event that was in flight then is forgotten when it has its outcome."""
+    layer, release = Layer(), threading.Event()
+
+    def hold(message: Message) -> None:
+        release.wait(DEADLINE)
+
+    waiting = counters.events_waiting
+    worker = working(layer.sync, *SOCKET, route(RECEIVE, hold))
+    async with worker, serving(layer.sync) as application, Open(application) as client:
+        client.send("hold")
+        await until(lambda: counters.events_waiting > waiting)
+        application._server.sockets.fence(())
+        await client.over()
+        release.set()
+        await until(lambda: counters.events_waiting == waiting, "nothing is in flight")
 
 
 async def test_a_handshake_that_the_server_refuses() -> None:
