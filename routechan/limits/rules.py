@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 #: Seconds of the units that a rate may have.
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -90,7 +90,7 @@ class Buckets:
 
     Args:
         rate: The rate of each key.
-        most: How many keys there may be; beyond that, those are forgotten that have been silent longest.
+        most: How many keys there may be; beyond that, an eighth of them is forgotten, silent longest.
     """
 
     def __init__(self, rate: Rate, most: int = MOST_KEYS) -> None:
@@ -113,8 +113,7 @@ class Buckets:
 
     def _forget(self, now: float) -> None:
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)}
-        for key in list(self._buckets)[: len(self._buckets) + 1 - self._most]:
-            del self._buckets[key]
+        _forget_first(self._buckets, self._most)
 
 
 class Permits:
@@ -126,7 +125,7 @@ class Permits:
 
     Args:
         rate: The rate of each key.
-        most: How many keys there may be; beyond that, the oldest are forgotten, and asked for again.
+        most: How many keys there may be; beyond that, an eighth of them, the oldest, is forgotten, and asked for again.
     """
 
     def __init__(self, rate: Rate, most: int = MOST_KEYS) -> None:
@@ -165,12 +164,17 @@ class Permits:
         """
         if key not in self._left and len(self._left) >= self._most:
             self._left = {each: entry for each, entry in self._left.items() if entry[0] == period}
-            for oldest in list(self._left)[: len(self._left) + 1 - self._most]:
-                del self._left[oldest]
+            _forget_first(self._left, self._most)
         known, left = self._left.get(key, (period, 0))
         kept = (left or 0) if known == period else 0  # another thread may have asked too
         self._left[key] = period, (kept + granted - 1 if granted else None)
         return granted > 0
+
+
+def _forget_first(entries: dict[Hashable, Any], most: int) -> None:
+    """Make room among ``entries``, of which there may be ``most``; for many, because it costs a look at all of them."""
+    for key in list(entries)[: max(0, len(entries) - most + most // 8 + 1)]:
+        del entries[key]
 
 
 class InARow:
