@@ -117,7 +117,7 @@ class AsgiHandler(base.BaseHandler):
         except Exception:  # what Django uses to answer an exception has failed itself, such as handler500
             if settings.DEBUG_PROPAGATE_EXCEPTIONS:
                 raise
-            logger.exception("Internal Server Error: %s", request.path, extra={"status_code": 500, "request": request})
+            logger.exception("Internal Server Error: %r", request.path, extra={"status_code": 500, "request": request})
             response = self.handle_uncaught_exception(request, get_resolver(get_urlconf()), sys.exc_info())
             response._resource_closers.append(request.close)  # type: ignore[attr-defined]
             return response
@@ -270,7 +270,7 @@ class ViewConsumer:
             except full:
                 if time.monotonic() >= deadline:
                     logger.warning(
-                        "%s stayed full for %g s; the response to %s is given up",
+                        "%s stayed full for %g s; the response to %r is given up",
                         channel.name,
                         self.full_timeout,
                         message.get("path"),

@@ -385,7 +385,7 @@ def test_the_last_resort(
         assert b"the error page failed too" in reply["content"]
     else:
         assert reply["content"] == b"Internal Server Error"
-    assert "Internal Server Error: /broken/" in [record.getMessage() for record in caplog.records]
+    assert "Internal Server Error: '/broken/'" in [record.getMessage() for record in caplog.records]
     assert len(closed) == 1
 
 
