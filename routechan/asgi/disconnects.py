@@ -12,6 +12,7 @@ from ..encoding import Content
 from ..interfaces import Consumers, Events
 from ..layers.base import BaseChannelLayer
 from ..telemetry.log_fields import log_fields
+from ..telemetry.repeats import Repeats
 
 logger = logging.getLogger("routechan")
 
@@ -36,10 +37,12 @@ class Leaving:
         events: Takes them; their consumers run in other processes.
         frames: The content of each ``websocket.receive`` that was not handed in yet.
         disconnect: The content of the disconnect.
+        repeats: Which log lines are written.
     """
 
-    def __init__(self, events: Events, frames: Sequence[Content], disconnect: Content) -> None:
+    def __init__(self, events: Events, frames: Sequence[Content], disconnect: Content, repeats: Repeats) -> None:
         self._events = events
+        self._repeats = repeats
         self._frames = frames
         self._disconnect = disconnect
         self._last = False
@@ -50,10 +53,10 @@ class Leaving:
         events = self._events
         for frame in self._frames:
             await events.idle()
-            await handed_in(events, "websocket.receive", frame)
+            await handed_in(events, "websocket.receive", frame, self._repeats)
         await events.idle()
         self._last = True
-        return await handed_in(events, DISCONNECT, self._disconnect)
+        return await handed_in(events, DISCONNECT, self._disconnect, self._repeats)
 
     def give_up(self) -> None:
         """Wait no longer, because the server is stopping; a disconnect that has left this process is done."""
@@ -63,13 +66,14 @@ class Leaving:
             self.task.cancel()
 
 
-async def handed_in(events: Events, channel: str, content: Content) -> Exception | None:
+async def handed_in(events: Events, channel: str, content: Content, repeats: Repeats) -> Exception | None:
     """Hand an event in.
 
     Args:
         events: Takes it.
         channel: ``websocket.receive`` or ``websocket.disconnect``.
         content: Its content.
+        repeats: Which log lines are written.
 
     Returns:
         The error with which it was refused, which is logged; None where it was taken.
@@ -79,15 +83,17 @@ async def handed_in(events: Events, channel: str, content: Content) -> Exception
     except BaseException as error:
         if ends_task(error):
             raise
-        again = ", and is tried again" if channel == DISCONNECT else ""
-        logger.error(
-            "The %s of %r cannot reach its consumer now%s: %s",
-            channel,
-            content.get("path"),
-            again,
-            str(error) or repr(error),
-            extra=log_fields(channel, content),
-        )
+        more = repeats.more(("not handed in", channel, type(error)))
+        if more is not None:
+            logger.error(
+                "The %s of %r cannot reach its consumer now%s: %s%s",
+                channel,
+                content.get("path"),
+                ", and is tried again" if channel == DISCONNECT else "",
+                str(error) or repr(error),
+                more,
+                extra=log_fields(channel, content),
+            )
         return error if isinstance(error, Exception) else RuntimeError(repr(error))
     return None
 
@@ -98,9 +104,11 @@ class Disconnects:
     Args:
         consumers: What runs the consumers.
         layer: Keeps last wills.
+        repeats: Which log lines are written.
     """
 
-    def __init__(self, consumers: Consumers, layer: BaseChannelLayer) -> None:
+    def __init__(self, consumers: Consumers, layer: BaseChannelLayer, repeats: Repeats) -> None:
+        self._repeats = repeats
         self._consumers = consumers
         self._layer = layer
         self._leaving: set[Leaving] = set()
@@ -148,7 +156,10 @@ class Disconnects:
         try:
             self._layer.last_will(name, DISCONNECT, disconnect)
         except Exception as error:
-            logger.error("The layer keeps no last will of %s: %s", name, error, extra=log_fields(name, disconnect))
+            more = self._repeats.more("last will")
+            if more is not None:
+                fields = log_fields(name, disconnect)
+                logger.error("The layer keeps no last will of %s: %s%s", name, error, more, extra=fields)
 
     async def _repay(self, name: str, disconnect: Content) -> None:
         delay = OWED_INTERVAL
@@ -160,7 +171,10 @@ class Disconnects:
             except BaseException as error:
                 if ends_task(error):
                     raise
-                logger.info("The websocket.disconnect of %s cannot reach its consumer yet: %s", name, error)
+                more = self._repeats.more("owed")
+                if more is not None:
+                    text = "The websocket.disconnect of %s cannot reach its consumer yet: %s%s"
+                    logger.info(text, name, error, more)
             else:
                 self._layer.forget(name)
                 return

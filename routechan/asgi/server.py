@@ -78,7 +78,7 @@ class Server:
         self.addresses = Addresses(options.address_sockets, options.rate("handshake_rate"), monotonic)
         self.sockets = ReplyChannels("websocket.send", translation.socket_reply, self.layer)
         self.responses = ReplyChannels("http.response", translation.response_reply, self.layer)
-        self.disconnects = Disconnects(self.consumers, self.layer)
+        self.disconnects = Disconnects(self.consumers, self.layer, self.repeats)
         self.fence = Fence(self.layer, self.sockets)
         self._signals = StopSignals(self._stop_soon)
         self._origins = Origins(self.options.allowed_origins)

@@ -279,7 +279,7 @@ class _Connection:
         if self.socket.told:
             return
         self.socket.told = True
-        leaving = Leaving(self.events, frames, disconnect)
+        leaving = Leaving(self.events, frames, disconnect, self._server.repeats)
         self._leaving = leaving, disconnect
         await asyncio.wait([leaving.task], timeout=LEAVE_TIMEOUT)
 
@@ -318,7 +318,7 @@ class _Connection:
 
     async def _handle_disconnect(self, content: Content) -> None:
         told, self.socket.told = self.socket.told, True
-        if not told and await handed_in(self.events, DISCONNECT, content) is not None:
+        if not told and await handed_in(self.events, DISCONNECT, content, self._server.repeats) is not None:
             self._owed = content
         await self.events.idle()
 

@@ -166,7 +166,8 @@ class InFlightMonitor:
         self._layer = layer
         self._events = events
         self._destinations = destinations
-        self._repeats = Repeats()
+        #: Which lines are written.
+        self.repeats = Repeats()
         self._count_at = 0.0  # when workers may be counted again
         #: How many workers there were when an event was last found waiting; None before that.
         self.workers: int | None = None
@@ -187,7 +188,7 @@ class InFlightMonitor:
             error: Why.
             unread: Whether it is the full channel of ``http.disconnect``, for which workers need no route.
         """
-        more = self._repeats.more(("untold", unread, type(error)))
+        more = self.repeats.more(("untold", unread, type(error)))
         if more is not None:
             level = logging.INFO if unread else logging.WARNING
             logger.log(level, "Workers could not be told that a connection is closed: %s%s", error, more)
@@ -232,7 +233,7 @@ class InFlightMonitor:
                     # One line for all channels, without the number of looks that came to the same.
                     if event.suspected_at is not None or waited <= WAITING_TIME:
                         continue
-                    if self._repeats.more("waiting") is not None:
+                    if self.repeats.more("waiting") is not None:
                         self._tell_waiting(destination.channel, waited, waiting)
 
     def _tell_waiting(self, channel: str, seconds: float, waiting: int) -> None:
@@ -297,8 +298,13 @@ def held_by(event: InFlightEvent, workers: int | None) -> str:
     )
 
 
-def log_without_ack(outcome: Outcome, channel: str, content: Content, event_timeout: float, *, closed: bool) -> None:
+def log_without_ack(
+    outcome: Outcome, channel: str, content: Content, event_timeout: float, *, closed: bool, repeats: Repeats
+) -> None:
     """Log and count an event that ended without an ack.
+
+    What is lost with a worker is a line for each event. What is late is not: where no worker runs, clients decide how
+    many events are.
 
     Args:
         outcome: ``LATE`` or ``LOST``.
@@ -306,6 +312,7 @@ def log_without_ack(outcome: Outcome, channel: str, content: Content, event_time
         content: its content.
         event_timeout: the seconds it had.
         closed: whether its connection is closed.
+        repeats: which lines of late events are written.
     """
     if channel == SOCKET_CHANNELS[2]:
         then = "it may have reached no consumer, and is not sent again"
@@ -319,9 +326,10 @@ def log_without_ack(outcome: Outcome, channel: str, content: Content, event_time
     extra = log_fields(channel, content)
     if outcome is Outcome.LATE:
         counters.events_late += 1
-        logger.error(
-            "The event on %s of %r was not consumed within %g s; %s", channel, path, event_timeout, then, extra=extra
-        )
+        more = repeats.more(("late", channel, closed))
+        if more is not None:
+            text = "The event on %s of %r was not consumed within %g s; %s%s"
+            logger.error(text, channel, path, event_timeout, then, more, extra=extra)
     else:
         counters.events_lost += 1
         logger.error("The event on %s of %r is lost with the worker that took it; %s", channel, path, then, extra=extra)

@@ -75,13 +75,13 @@ class RelayConsumers:
         self._reply_to = replies.channel(self._take_control)
         self._control_tasks: set[asyncio.Task[None]] = set()
         self._forget = layers_in_use.add(self.layer, SOCKET_CHANNELS + (HTTP_CHANNELS if self._http else ()))
-        self._monitor = InFlightMonitor(self.layer, self._in_flight, self._destinations)
-        self._monitor.start()
+        self.monitor = InFlightMonitor(self.layer, self._in_flight, self._destinations)
+        self.monitor.start()
         self.streams.start()
 
     async def stop(self) -> None:
         """Wait until control messages have left; wait for no more acks."""
-        await self._monitor.stop()
+        await self.monitor.stop()
         await self.streams.stop()
         if self._control_tasks:
             await asyncio.wait(self._control_tasks, timeout=CONTROL_TIMEOUT)
@@ -148,11 +148,6 @@ class RelayConsumers:
         else:
             self._post(event)
         return event
-
-    @property
-    def workers(self) -> int | None:
-        """How many workers there were when an event was last found waiting; None before that."""
-        return self._monitor.workers
 
     def forget(self, event: InFlightEvent) -> None:
         """Nobody waits for the outcome of ``event`` any more."""
@@ -269,7 +264,7 @@ class RelayConsumers:
         try:
             await maybe_await(self.layer.post(channel, content))
         except Exception as error:  # of whatever class: a layer of another make has errors of its own
-            self._monitor.untold(error, unread=channel == HTTP_DISCONNECT and isinstance(error, self._full))
+            self.monitor.untold(error, unread=channel == HTTP_DISCONNECT and isinstance(error, self._full))
 
     def _take_control(self, content: Content) -> None:
         """Take a control message of a worker."""
@@ -416,7 +411,8 @@ class RelayedConnection:
 
     async def _without_ack(self, event: InFlightEvent, outcome: Outcome) -> None:
         channel, content = event.destination.channel, event.content
-        log_without_ack(outcome, channel, content, self._relay.event_timeout, closed=self._outlet.closed)
+        relay, closed = self._relay, self._outlet.closed
+        log_without_ack(outcome, channel, content, relay.event_timeout, closed=closed, repeats=relay.monitor.repeats)
         if event.doubt is not None and channel == DISCONNECT:
             raise event.doubt  # it is all that ends the socket for its consumers
         if outcome is Outcome.LOST and first_of(channel, content):
@@ -424,7 +420,7 @@ class RelayedConnection:
 
     def waits_for(self) -> str:
         """What keeps the event that was handed in last."""
-        return NOT_ANSWERED if self._event is None else held_by(self._event, self._relay.workers)
+        return NOT_ANSWERED if self._event is None else held_by(self._event, self._relay.monitor.workers)
 
     def stream_began(self, number: int, streams_at: str) -> None:
         """The event ``number`` streams from the worker with the control channel ``streams_at``."""

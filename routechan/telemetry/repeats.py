@@ -55,10 +55,10 @@ class Repeats:
 
 
 class OncePerInterval(logging.Filter):
-    """Keeps the errors in another library's log to one per kind and interval. Lifetime: process.
+    """Keeps the warnings and errors in another library's log to one per kind and interval. Lifetime: process.
 
     A kind is a line of code with the class of its exception. uvicorn, for one, writes a traceback for each message of
-    a client that is not UTF-8.
+    a client that is not UTF-8, and a warning for whatever is no HTTP.
 
     Args:
         repeats: Which lines are written.
@@ -70,7 +70,7 @@ class OncePerInterval(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether ``record`` is written, behind which stands how many were not."""
-        if record.levelno < logging.ERROR:
+        if record.levelno < logging.WARNING:
             return True
         kind = record.exc_info[0] if record.exc_info else None
         more = self._repeats.more((record.pathname, record.lineno, kind))

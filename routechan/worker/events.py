@@ -28,6 +28,7 @@ from ..outbox import flush
 from ..relay.protocol import DeliveryTag, ack, control_channel, stream_ended, tag_of
 from ..telemetry.counters import counters
 from ..telemetry.log_fields import log_fields
+from ..telemetry.repeats import Repeats
 from ..telemetry.tracing import TRACE
 
 logger = logging.getLogger("routechan")
@@ -57,6 +58,7 @@ class RelayedEvents:
         consume_message: Callable[[Delivery], Awaitable[None]],
     ) -> None:
         self._runtime = runtime
+        self._repeats = Repeats()
         self._layer: BaseChannelLayer = runtime.layer.layer
         self.release = release
         self._consume_message = consume_message
@@ -80,12 +82,15 @@ class RelayedEvents:
             return self._consume_message(delivery)
         channel, content = delivery.channel, delivery.content
         if self._layer.now() > tag.deadline:
-            logger.warning(
-                "An event on %s of %r is not run: its server has given it up, after waiting for a worker",
-                channel,
-                content.get("path"),
-                extra=log_fields(channel, content),
-            )
+            more = self._repeats.more(channel)
+            if more is not None:
+                logger.warning(
+                    "An event on %s of %r is not run: its server has given it up, after waiting for a worker%s",
+                    channel,
+                    content.get("path"),
+                    more,
+                    extra=log_fields(channel, content),
+                )
             delivery.done()
             return None
         runtime = self._runtime

@@ -161,3 +161,13 @@ async def test_without_debug(serve: Serve, path: str) -> None:
     """The client is told nothing, and sees a 403."""
     async with Client(await serve(ROUTING, handshake_timeout=0.5), path, **HTTP_RESPONSE) as client:
         await client.refused()
+
+
+async def test_a_consumer_that_refuses_many(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """Clients who are refused again and again do not fill the log."""
+    caplog.set_level("INFO", "routechan")
+    application = await serve([route("websocket.connect", Log({"accept": False}).consume)])
+    for _ in range(20):
+        async with Client(application) as client:
+            await client.refused()
+    assert caplog.text.count("WebSocket '/' is refused by its consumer") == 1

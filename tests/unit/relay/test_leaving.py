@@ -248,3 +248,14 @@ async def test_a_receive_that_raises_while_an_event_waits() -> None:
         client.push({"type": "broken"})
         await asyncio.wait([client.task])
         assert isinstance(client.task.exception(), LookupError)
+
+
+async def test_many_events_that_are_too_late(caplog: pytest.LogCaptureFixture) -> None:
+    """Where no worker runs, clients who come and go do not fill the log: it is a line for each kind of event."""
+    async with serving(Layer().sync, event_timeout=0.05) as application:
+        for _ in range(10):
+            async with Client(application, "/chat/") as client:
+                client.leave(1006)
+                await client.over()
+        await until(lambda: counters.events_waiting == 0)
+    assert sum("was not consumed within" in line for line in logged(caplog)) == 2
