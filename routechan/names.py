@@ -34,7 +34,8 @@ def check_channel_name(name: object) -> str:
 
 def _check_channel(name: object) -> str:
     if not isinstance(name, str):
-        raise InvalidName(f"a channel name is a str, not {type(name).__name__}: {name!r}")
+        hint = "; write message.reply_channel" if hasattr(name, "reply_channel") else ""
+        raise InvalidName(f"a channel name is a str, not {type(name).__name__}: {name!r}{hint}")
     if len(name) > MAX_LENGTH:
         raise InvalidName(f"a channel name has at most {MAX_LENGTH} characters, not {len(name)}: {name!r}")
     if _channel(name) is None or name.endswith("?"):

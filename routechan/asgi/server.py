@@ -184,8 +184,10 @@ class Server:
         return None if origin is None else HandshakeRefusal("origin", origin)
 
     def _nearest(self, connect: Content) -> str:
-        """A hint for the log if a route matches but for the slash at the end, the most frequent mistake."""
+        """A hint for the log if a route matches but for a slash at one end, the most frequent mistakes."""
         path = connect["path"]
+        if self.consumers.serves(SOCKET_CHANNELS, {**connect, "path": path[1:]}):
+            return f"; one matches {path[1:]!r}, but paths begin with a slash: write {path!r} in its pattern"
         other = path[:-1] if path.endswith("/") else f"{path}/"
         if other and self.consumers.serves(SOCKET_CHANNELS, {**connect, "path": other}):
             return f"; one matches {other!r}, so change the slash at the end, in the page or in the pattern"

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ..inspection import name_that_thing
+from ..inspection.mistakes import awaited_send
 from ..message import Message
 from ..telemetry.log_fields import message_log_fields
 from ..telemetry.repeats import Repeats
@@ -39,7 +40,8 @@ class FailureLog:
             traceback = traceback.tb_next
         more = self._repeats.more((name_that_thing(invocation.consumer), type(error), place))
         if more is not None:
-            logger.error("Error in consumer %s%s", invocation, more, exc_info=error, extra=invocation.log_fields())
+            what = f"{more}{awaited_send(error)}"
+            logger.error("Error in consumer %s%s", invocation, what, exc_info=error, extra=invocation.log_fields())
 
     def hook_raised(self, invocation: Invocation, text: str) -> None:
         """Log the exception that is being handled, of a hook; ``text`` begins a sentence that ``invocation`` ends."""

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from ..concurrency import maybe_await
+from ..inspection import place_of
 from ..message import Message
 from ..outbox import Entry, Outbox
 
@@ -145,13 +146,16 @@ def add_yielded(invocation: _Invocation, item: Any, generator: Any) -> None:
         TypeError: ``item`` is no dict, or the message has no reply channel.
     """
     reply_channel = invocation.message.reply_channel
-    if not isinstance(item, dict):
-        raise TypeError(
-            f"a streaming consumer yields dicts for its reply channel, such as {{'text': 'hello'}}, not {item!r:.100}"
-        )
-    if reply_channel is None:
-        raise TypeError("a streaming consumer needs a message with a reply channel to yield to")
     while getattr(generator, "gi_yieldfrom", None) is not None:  # a decorator around the consumer
         generator = generator.gi_yieldfrom
     frame: Any = getattr(generator, "gi_frame", None) or getattr(generator, "ag_frame", None)
-    invocation.entries.append((reply_channel, item, *((frame.f_code, frame.f_lasti) if frame else (None, 0))))
+    code, instruction = (frame.f_code, frame.f_lasti) if frame else (None, 0)
+    if not isinstance(item, dict):
+        place = place_of(code, instruction)
+        raise TypeError(
+            f"a streaming consumer yields dicts for its reply channel, such as {{'text': 'hello'}}, not {item!r:.100}"
+            f"{f', as at {place}' if place else ''}"
+        )
+    if reply_channel is None:
+        raise TypeError("a streaming consumer needs a message with a reply channel to yield to")
+    invocation.entries.append((reply_channel, item, code, instruction))

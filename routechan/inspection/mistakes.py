@@ -1,7 +1,9 @@
-"""What is no routing, and no route: the texts of their errors."""
+"""Mistakes that are made often, and the texts that say what to write instead."""
 
 from __future__ import annotations
 
+import linecache
+import re
 from typing import Any
 
 from .naming import name_that_thing
@@ -31,3 +33,17 @@ def no_route(entry: Any) -> str:
     if callable(entry):
         return f"is {name_that_thing(entry)} itself; write route(channel, {getattr(entry, '__name__', 'consumer')})"
     return f"is {entry!r:.100}; expected route(), route_class() or include()"
+
+
+def awaited_send(error: BaseException) -> str:
+    """What to write where ``error`` is that of an ``await`` before ``send``, which returns nothing; "" elsewhere.
+
+    It is how consumers of Channels 4 send.
+    """
+    traceback = error.__traceback__
+    if traceback is None or not isinstance(error, TypeError) or not re.search("NoneType.*await", str(error)):
+        return ""
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    line = linecache.getline(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
+    return "; send() returns nothing to await: write await ... .asend(...)" if ".send(" in line else ""

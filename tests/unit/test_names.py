@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routechan import names
+from routechan import Message, names
 from routechan.exceptions import InvalidName, RoutechanError
 
 GOOD_CHANNELS = [
@@ -61,6 +61,7 @@ def test_bad_names(check: Any, name: str) -> None:
         (names.check_channel_name, 5, "a channel name is a str, not int: 5"),
         (names.check_channel_name, None, "a channel name is a str, not NoneType: None"),
         (names.check_channel_name, b"foo", "a channel name is a str, not bytes: b'foo'"),
+        (names.check_channel_name, Message({}, "a", None), "; write message.reply_channel"),
         (names.check_channel_name, "a" * 100, "a channel name has at most 99 characters, not 100: 'aaa"),
         (
             names.check_channel_name,

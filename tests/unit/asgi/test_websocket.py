@@ -139,6 +139,7 @@ async def test_a_client_that_left_before_the_connect(serve: Serve) -> None:
     [
         ("^/chat/", "/other/", ""),
         ("^/chat/$", "/chat", "; one matches '/chat/', so change the slash at the end, in the page or in the pattern"),
+        ("^chat/$", "/chat/", "; one matches 'chat/', but paths begin with a slash: write '/chat/' in its pattern"),
         ("^/chat$", "/chat/", "; one matches '/chat', so change the slash at the end, in the page or in the pattern"),
     ],
 )

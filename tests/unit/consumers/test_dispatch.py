@@ -312,6 +312,47 @@ def test_what_a_stream_may_yield(
         raise record.exc_info[1]
 
 
+@pytest.mark.parametrize("kind", ["stream", "async stream", "decorated stream"])
+def test_where_a_stream_yields_something_else(
+    default_layer: SyncChannelLayer, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The traceback has no line of the consumer, which was not running, so the text has it."""
+
+    def stream(message: Message) -> Any:
+        yield "text"
+
+    async def async_stream(message: Message) -> Any:
+        yield "text"
+
+    def decorated(message: Message) -> Any:
+        yield from stream(message)
+
+    consumer: Any = {"stream": stream, "async stream": async_stream, "decorated stream": decorated}[kind]
+    line = (async_stream if kind == "async stream" else stream).__code__.co_firstlineno + 1
+    run_here(consumer, dict(REPLY))
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]).endswith(f"not 'text', as at {__file__}:{line}")
+
+
+@pytest.mark.parametrize(
+    ("channel", "hint"), [("a", "; send() returns nothing to await: write await ... .asend(...)"), (None, "")]
+)
+def test_a_plain_send_that_is_awaited(
+    default_layer: SyncChannelLayer, channel: str | None, hint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As consumers of Channels 4 do; another ``await`` of nothing is nobody's send."""
+
+    async def consumer(message: Message) -> None:
+        if channel is not None:
+            await Channel(channel).send({"n": 1})  # type: ignore[func-returns-value]
+        await None  # type: ignore[misc]
+
+    run_here(consumer, dict(REPLY))
+    (record,) = caplog.records
+    assert record.getMessage().endswith(f".consumer on test{hint}")
+
+
 def test_a_refused_invocation_is_an_error_of_the_consumer() -> None:
     """A consumer that could not be started is reported as one that raised."""
     failed: list[Any] = []
