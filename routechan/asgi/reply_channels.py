@@ -29,6 +29,9 @@ class Replied(Protocol[Reply_contra]):
     def reply(self, reply: Reply_contra) -> None:
         """Carry out a parsed ``reply``."""
 
+    def overflow(self, limit: str) -> None:
+        """Give the client up, because ``limit``, an option, is reached."""
+
     def end(self, told: bool = False) -> None:
         """Close, because the server process stops or was taken for dead; ``told`` if others tell the consumers so."""
 
@@ -165,7 +168,10 @@ class ReplyChannels(Generic[Reply]):
                 continue
             try:
                 connection.reply(reply)
-            except (InvalidContent, ChannelFull) as error:
+            except ChannelFull:  # of a response: its sender hears of nothing, and what came next would follow a gap
+                counters.lost += 1
+                connection.overflow("socket_bytes")
+            except InvalidContent as error:
                 counters.lost += 1
                 logger.error("A message to %s is lost: %s", name, error, extra=log_fields(name, connection=name))
 

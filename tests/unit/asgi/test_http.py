@@ -180,6 +180,30 @@ async def test_immediate_sends_keep_the_pace_of_the_client(serve: Serve, leaves:
         await request.over()
 
 
+async def test_a_response_from_elsewhere_that_finds_no_room(serve: Serve) -> None:
+    """As from a worker, whose sends do not wait: it is cut off, and nothing follows the gap, nor is it completed."""
+    names: list[str] = []
+    application = await serve([route("http.request", lambda message: names.append(message.reply_channel.name))])
+
+    def answer() -> None:
+        Channel(names[0]).send({"status": 200, "more_content": True}, immediately=True)
+        for number in range(200):
+            Channel(names[0]).send({"content": b"%d," % number, "more_content": number < 199}, immediately=True)
+
+    request = Request(application)
+    request.from_application = asyncio.Queue(maxsize=1)
+    async with request:
+        await until(lambda: names)
+        await asyncio.to_thread(answer)
+        await until(lambda: not application._server.responses)  # type: ignore[union-attr]
+        events = [await request.event()]
+        while not request.from_application.empty():
+            events.append(await request.event())
+        content = b"".join(event.get("body", b"") for event in events)
+        assert b"".join(b"%d," % number for number in range(200)).startswith(content)
+        assert all(event.get("more_body", True) for event in events)
+
+
 async def test_a_long_response_to_a_slow_client_is_whole(serve: Serve) -> None:
     """6.4: a consumer waits for room; no part of a response is left out."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from routechan.asgi.reply_channels import ReplyChannels
 from routechan.asgi.translation import socket_reply
-from routechan.exceptions import InvalidContent
+from routechan.exceptions import ChannelFull, InvalidContent
 from routechan.layers import InMemoryChannelLayer
 from tests.waiting import until
 
@@ -23,6 +23,10 @@ class Taker:
     def __init__(self, error: Exception | None = None) -> None:
         self.taken: list[Any] = []
         self.error = error
+        self.met: list[str] = []
+
+    def overflow(self, limit: str) -> None:
+        self.met.append(limit)
 
     def reply(self, reply: Any) -> None:
         if self.error is not None:
@@ -176,6 +180,17 @@ async def test_one_connections_trouble_is_not_the_others(channels: Channels, cap
     channels.layer.sync.send_group("group", {"text": "a"})
     assert (len(good.taken), len(last.taken)) == (1, 1)
     assert logged(caplog) == [f"A message to {name} is lost: this response has started already"]
+
+
+async def test_a_response_without_room_for_a_part_from_elsewhere(channels: Channels) -> None:
+    """It is given up: nobody hears that the part is lost, and what came next would follow a gap."""
+    full = Taker(ChannelFull("http.response.x!y", 100))
+    name = channels.connect(full)
+    thread = threading.Thread(target=channels.deliver, args=([name], {"text": "a"}))
+    thread.start()
+    thread.join()
+    await until(lambda: full.met)
+    assert full.met == ["socket_bytes"]
 
 
 async def test_a_member_that_goes_while_a_message_is_under_way(channels: Channels) -> None:
