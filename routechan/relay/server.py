@@ -360,8 +360,7 @@ class RelayedConnection:
     @property
     def handed_over(self) -> bool:
         """Whether the layer has taken the event that was handed in last."""
-        event = self._event
-        return event is None or (event.deadline < math.inf and event.doubt is None)
+        return (event := self._event) is None or (event.deadline < math.inf and event.doubt is None)
 
     @property
     def taken(self) -> bool:
@@ -371,9 +370,8 @@ class RelayedConnection:
     def release(self) -> None:
         """Have ``handle`` return, because the connection is gone.
 
-        The event stays in flight until it has its outcome, whether or not anybody waits for that in ``idle``. Only the
-        connect of a socket leaves the backlog at once, and then no worker is told of the disconnect either: where all
-        come at once, those who wait have the room of those who do no more.
+        The event stays in flight until it has its outcome. Only the connect of a socket leaves the backlog at once, and
+        then no worker hears of the disconnect: where all come at once, those who wait get the room of those who left.
         """
         event = self._event
         if event is None or event.outcome.done():
@@ -387,20 +385,18 @@ class RelayedConnection:
             waited.set_result(Outcome.RELEASED)
 
     def _over(self, event: InFlightEvent, outcome: asyncio.Future[Outcome]) -> None:
-        """The event that ``handle`` was released from has its ``outcome``."""
+        """The event that ``handle`` was released from has its ``outcome``, whether or not ``idle`` waits for it."""
         if not outcome.cancelled():
-            outcome.exception()  # which asyncio would log where nobody waits in ``idle``
+            outcome.exception()  # else asyncio logs it
         self._relay.forget(event)
         self._event = None
 
     async def idle(self) -> None:
         """Return when an event that ``handle`` was released from has its outcome; the others are waited for there."""
-        event = self._event
-        if event is None:
+        if (event := self._event) is None:
             return
         try:
-            outcome = await event.outcome
-            if outcome not in (Outcome.ACKED, Outcome.FAILED):
+            if (outcome := await event.outcome) not in (Outcome.ACKED, Outcome.FAILED):
                 await self._without_ack(event, outcome)
         except Exception as error:  # its connection is gone, and cannot be told
             logger.info("An event on %s of a connection that is gone is lost: %s", event.destination.channel, error)
