@@ -86,17 +86,17 @@ class Fence:
             self.doubt = None
             doubt.set_result(None)
 
-    def _cleared_away(self, untold: Collection[str]) -> None:
+    def _cleared_away(self, told: Collection[str]) -> None:
         if threading.get_ident() == self._thread:
-            self._close(untold)
+            self._close(told)
         else:
             try:
-                self._loop.call_soon_threadsafe(partial(self._close, untold))
+                self._loop.call_soon_threadsafe(partial(self._close, told))
             except RuntimeError:  # the loop was closed, and its sockets with it
                 logger.debug("This process was taken for dead after its event loop had ended")
 
-    def _close(self, untold: Collection[str]) -> None:
-        closed = self._sockets.fence(untold)
+    def _close(self, told: Collection[str]) -> None:
+        closed = self._sockets.fence(told)
         logger.warning(
             "Others took this process for dead, and ran the disconnect consumers of its sockets: %d are closed with "
             "1012, and clients connect again. It was stopped, or cut off from Redis, for longer than the lease",

@@ -94,11 +94,11 @@ class ReplyChannels(Generic[Reply]):
         for connection in tuple(self._open.values()):
             connection.end_untaken()
 
-    def fence(self, untold: Collection[str]) -> int:
-        """How many connections this closes, whose disconnects others hand in, but for those that are ``untold``."""
+    def fence(self, told: Collection[str]) -> int:
+        """How many connections this closes; others hand in the disconnects of those that are ``told``."""
         connections = tuple(self._open.items())
         for name, connection in connections:
-            connection.end(name not in untold)
+            connection.end(name in told)
         return len(connections)
 
     def new_name(self) -> str:

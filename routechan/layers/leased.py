@@ -16,7 +16,7 @@ class Leased(ABC):
     def on_cleared_away(self, call: Callable[[Collection[str]], object]) -> None:
         """Have ``call`` called, in any thread, when others took this process for dead.
 
-        They have ended its memberships, and sent its last wills; it is given the channels whose last will they had not.
+        They have ended its memberships, and sent its last wills; it is given the channels whose last wills they sent.
         """
 
     @abstractmethod

@@ -96,7 +96,9 @@ class Housekeeping:
         self._wills: dict[str, tuple[str, bytes]] = {}
         self._unleft: set[str] = set()  # whose last will may not be in Redis yet
         self._told: list[Callable[[Collection[str]], object]] = []
-        self._cleared_at: float | None = None  # when others last cleared this process away, as far as is known
+        #: See ``LeftWills``.
+        self.cleared_at: float | None = None
+        self.taken_back: set[str] = set()
         self._closed = False
         self._leased = False  # whether this process serves anything, and so keeps a lease
         self._failed = False  # whether the last round failed because Redis was away
@@ -143,7 +145,7 @@ class Housekeeping:
 
     def renewal(self) -> Operation[Renewal]:
         """The operation that renews the lease, for ``learn``."""
-        return self._presence.renew(self._lease)
+        return self._presence.renew(self._lease, self if self._told else None)
 
     def leave_lease(self) -> None:
         """Keep the lease no longer, because this process serves nothing any more; the caller gives it back."""
@@ -172,6 +174,10 @@ class Housekeeping:
         self._unleft.discard(channel)
         if self._wills.pop(channel, None) is not None:
             self._driver.start(self._presence.forget_will(channel))
+
+    def left(self) -> list[str]:
+        """The channels whose last wills are known to have reached Redis."""
+        return [channel for channel in tuple(self._wills) if channel not in self._unleft]
 
     @property
     def has_wills(self) -> bool:
@@ -235,7 +241,7 @@ class Housekeeping:
             self._judge.forget()  # others may not have reached Redis again yet
         if self._leased and (lost or now >= self._renew_at):
             self._renew_at = now + self._lease / 3
-            self._begin("renew", self._presence.renew(self._lease), self._renewed)
+            self._begin("renew", self.renewal(), self._renewed)
         if self._leased and now >= self._refresh_at:
             self._refresh_at = now + self._refresh
             self._begin("refresh", self._groups.rejoin(self._store.memberships(live=True)))
@@ -282,16 +288,18 @@ class Housekeeping:
     def learn(self, renewal: Renewal) -> None:
         """Tell who asked for it if others cleared this process away, as a ``renewal`` of its lease shows."""
         with self._changed:
-            if renewal.cleared is None or renewal.cleared == self._cleared_at:
+            if renewal.cleared is None or renewal.cleared == self.cleared_at:
                 return
-            self._cleared_at = renewal.cleared
+            self.cleared_at = renewal.cleared
+            taken_back, self.taken_back = self.taken_back, set()
             if self._told:  # whose channels these were ends them now, so nobody needs their last wills again
-                untold = frozenset(self._unleft)
-                for channel in tuple(self._wills):
-                    if channel not in untold:
-                        self._wills.pop(channel, None)
+                for channel in renewal.told:
+                    self._wills.pop(channel, None)
+                for channel in taken_back:
+                    if (will := self._wills.get(channel)) is not None:
+                        self.leave_will(channel, *will)
                 for call in self._told:
-                    call(untold)
+                    call(renewal.told)
 
     def _renewed(self, renewal: Renewal) -> None:
         if not self._leased:

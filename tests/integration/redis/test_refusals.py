@@ -181,3 +181,31 @@ async def test_a_proof_of_life(make: Make) -> None:
     layer.attach(f"websocket.send.abcdef.{layer.process}!", lambda channels, content: None)
     await layer.prove_life()
     assert told == []
+
+
+async def test_last_wills_of_before_and_after(make: Make) -> None:
+    """A server goes on that was taken for dead: others sent the last wills they found, and none that came since.
+
+    Sockets that were opened before it knew are not among those whose disconnects others hand in.
+    """
+    layer, other = make(lease=600.0), make(lease=600.0)
+    told: list[Any] = []
+    layer.on_cleared_away(told.append)
+    queue = f"websocket.send.abcdef.{layer.process}!"
+    layer.attach(queue, lambda channels, content: None)
+    await layer.prove_life()
+
+    async def leave(name: str) -> None:
+        layer.last_will(queue + name, "gone", {"name": name})
+        await until(lambda: queue + name in layer.engine.housekeeping.left(), "it is in Redis")
+
+    await leave("before")
+    clear_away = other.engine.ask(other.engine.housekeeping._presence.clear_away(layer.process))
+    assert await clear_away == 1
+    await leave("after")
+    await layer.prove_life()
+    assert told == [{queue + "before"}]
+    await until(lambda: queue + "after" in layer.engine.housekeeping.left(), "it is left again")
+    assert await other.engine.ask(other.engine.housekeeping._presence.clear_away(layer.process)) == 1
+    gone = [(await other.receive("gone"))["name"] for _ in range(2)]
+    assert gone == ["before", "after"]

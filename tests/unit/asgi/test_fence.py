@@ -44,8 +44,8 @@ class Sockets:
     def __len__(self) -> int:
         return 3
 
-    def fence(self, untold: Collection[str]) -> int:
-        self.fenced.append(set(untold))
+    def fence(self, told: Collection[str]) -> int:
+        self.fenced.append(set(told))
         return 3
 
 
@@ -91,10 +91,10 @@ async def test_after_a_gap_events_wait_until_the_layer_has_said(bench: Bench) ->
     for _ in range(3):
         await asyncio.sleep(0)
     assert not waiting[1].done()
-    bench.layer.told[0]({"untold"})
+    bench.layer.told[0]({"told"})
     bench.layer.answer.set_result(None)
     await waiting[1]
-    assert (bench.fence.doubt, bench.layer.asked, bench.sockets.fenced) == (None, 1, [{"untold"}])
+    assert (bench.fence.doubt, bench.layer.asked, bench.sockets.fenced) == (None, 1, [{"told"}])
 
 
 async def test_a_layer_that_cannot_say_holds_nobody_up(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

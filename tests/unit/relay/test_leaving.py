@@ -90,7 +90,8 @@ async def test_a_socket_that_others_have_disconnected() -> None:
     async with worker, serving(layer.sync) as application, Open(application) as client:
         client.send("hold")
         await until(lambda: counters.events_waiting > waiting)
-        application._server.sockets.fence(())
+        sockets = application._server.sockets
+        sockets.fence(tuple(sockets._open))
         await client.over()
         release.set()
         await until(lambda: counters.events_waiting == waiting, "nothing is in flight")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from .... import names
 from ...envelope import FLUSH, MESSAGE
@@ -25,10 +25,27 @@ class Renewal(NamedTuple):
     Args:
         kept: whether the lease was there already, and not taken away.
         cleared: when others cleared this process away, in seconds of Redis' clock; None if they did not.
+        told: the channels whose last wills they have sent, if this is news.
     """
 
     kept: bool
     cleared: float | None
+    told: frozenset[str] = frozenset()
+
+
+class LeftWills(Protocol):
+    """The last wills that a process has left, and what it knows of their fate. Lifetime: layer, in one process."""
+
+    @property
+    def cleared_at(self) -> float | None:
+        """When others last cleared the process away, as far as it knows."""
+
+    def left(self) -> list[str]:
+        """The channels whose last wills are known to have reached Redis."""
+
+    @property
+    def taken_back(self) -> set[str]:
+        """The channels whose last wills it has removed before others sent them."""
 
 
 class Presence:
@@ -68,8 +85,16 @@ class Presence:
         return (yield from operation.script())
 
     @operation()
-    def renew(self, lease: float) -> Script[Renewal]:
-        """The operation that takes or keeps the lease of this process for ``lease`` seconds."""
+    def renew(self, lease: float, wills: LeftWills | None = None) -> Script[Renewal]:
+        """The operation that takes or keeps the lease of this process for ``lease`` seconds.
+
+        Where it learns that others have cleared this process away, it takes the last wills back that they have not
+        sent: those that have come to Redis since. Each belongs to whoever removes it.
+
+        Args:
+            lease: seconds.
+            wills: the last wills of this process; None where nobody is to be told what became of them.
+        """
         asked = time.monotonic()
         added, _, cleared, server_time = yield Step(
             [
@@ -81,7 +106,20 @@ class Presence:
             repeatable=False,
         )
         self._context.clock.learn(time_of(server_time), asked, time.monotonic())
-        return Renewal(not added, None if cleared is None else float(cleared))
+        told: frozenset[str] = frozenset()
+        if cleared is not None and wills is not None and float(cleared) != wills.cleared_at:
+            told = yield from self._take_back(wills)
+        return Renewal(not added, None if cleared is None else float(cleared), told)
+
+    def _take_back(self, wills: LeftWills) -> Script[frozenset[str]]:
+        """Take back what is still there; the channels whose last wills others have sent."""
+        key, channels = self._keys.wills_of(self._process), wills.left()
+        for start in range(0, len(channels), CHUNK):
+            chunk = channels[start : start + CHUNK]
+            replies = yield Step([(self._process, ("HDEL", key, channel)) for channel in chunk], False)
+            wills.taken_back.update(channel for channel, mine in zip(chunk, replies, strict=True) if mine)
+        # Another renewal, which was under way at the same time, may have taken some back.
+        return frozenset(channels) - wills.taken_back
 
     @operation(changes_membership=True)
     def end_lease(self) -> Script[None]:
@@ -186,9 +224,8 @@ class Presence:
             (LEASES, ("ZREM", self._keys.leases, process)),
             (process, ("UNLINK", groups)),
             (process, ("UNLINK", self._keys.full_of(process))),
-            (process, ("UNLINK", wills)),
         ]
-        yield Step(ends, True)
+        yield Step(ends, True)  # last wills that have come meanwhile are those of a process that lives
         return sent
 
     def _send_wills(self, process: str, channels: Sequence[bytes], wills: Sequence[bytes]) -> Script[int]:

@@ -65,6 +65,7 @@ class Bench:
         self.done: list[Any] = []
         self.kept = True
         self.cleared: float | None = None
+        self.told: frozenset[str] = frozenset()
         #: The leases of other processes, as a look at Redis finds them.
         self.leases: Callable[[], dict[str, float]] = dict
         self.delayed: list[Envelope] = []
@@ -109,7 +110,7 @@ class Bench:
         self.done.append((name, *arguments))
         if name == "renew":
             self.now += self.renewal_takes
-            return Renewal(self.kept, self.cleared)
+            return Renewal(self.kept, self.cleared, self.told)
         return 2
 
     def start(self, operation: Any, callback: Any = None) -> None:

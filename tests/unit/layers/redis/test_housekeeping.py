@@ -36,7 +36,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def test_the_lease_is_renewed_three_times_as_often_as_it_lasts(bench: Bench) -> None:
     """Redis' clock says until when; two renewals may fail."""
-    assert ("renew", LEASE) in bench.tick()
+    assert ("renew", LEASE, None) in bench.tick()
     found = bench.times("renew", 30)
     assert found == [5.0, 10.0, 15.0, 20.0, 25.0, 30.0]
 
@@ -83,7 +83,7 @@ def test_nobody_is_judged_for_a_lease_after_a_sleep(bench: Bench) -> None:
     bench.leases = lambda: {"NEIGHBOUR": 5.0}
     bench.times("renew", 14)
     done = bench.tick(after=3600)
-    assert ("renew", LEASE) in done
+    assert ("renew", LEASE, None) in done
     assert "claim" not in done
     assert bench.times("claim", LEASE - 0.6) == []
 
@@ -253,18 +253,23 @@ def test_what_was_counted_is_added_each_second(bench: Bench) -> None:
 
 
 def test_who_was_cleared_away_is_told_once(bench: Bench) -> None:
-    """Others have sent its last wills, but for those that were not in Redis; none is left again for the rest."""
+    """Whose last wills others have sent; none is left again for these, but those that were taken back are."""
     told: list[Any] = []
     bench.housekeeping.on_cleared_away(told.append)
     bench.housekeeping.leave_will("ws.ME!a", "websocket.disconnect", b"body")
-    bench.hung = {"leave_wills"}
     bench.housekeeping.leave_will("ws.ME!b", "websocket.disconnect", b"body")
+    bench.hung = {"leave_wills"}
+    bench.housekeeping.leave_will("ws.ME!c", "websocket.disconnect", b"body")
+    assert bench.housekeeping.left() == ["ws.ME!a", "ws.ME!b"]
     bench.tick()
     assert told == []
-    bench.kept, bench.cleared = False, 123.0
+    bench.kept, bench.cleared, bench.told = False, 123.0, frozenset({"ws.ME!a"})
+    bench.housekeeping.taken_back.add("ws.ME!b")
     bench.tick(5)
-    assert told == [{"ws.ME!b"}]
-    assert list(bench.housekeeping._wills) == ["ws.ME!b"]
+    assert told == [{"ws.ME!a"}]
+    assert list(bench.housekeeping._wills) == ["ws.ME!b", "ws.ME!c"]
+    assert [channels for (_, _, channels), _ in bench.left] == [["ws.ME!c"], ["ws.ME!b"], ["ws.ME!b", "ws.ME!c"]]
+    assert bench.housekeeping.left() == []
     bench.kept = True
     bench.tick(5)
     assert len(told) == 1

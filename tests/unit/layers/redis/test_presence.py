@@ -21,8 +21,32 @@ def test_a_lease_is_renewed_and_the_clock_learned(bench: Bench) -> None:
         assert run.verbs == ["ZADD", "PEXPIRE", "ZSCORE", "TIME"]
         for cleared, when in ((None, None), (b"12.5", 12.5)):
             run = Run(bench.presence.renew(15.0)).reply(added, 1, cleared, [b"1800000001", b"500000"])
-            assert run.result == (kept, when)
+            assert run.result == (kept, when, frozenset())
         assert bench.clock.learned == 1_800_000_001.5
+
+
+class Wills:
+    """The last wills of a process that was cleared away at 12.5. Lifetime: test."""
+
+    def __init__(self, cleared_at: float | None) -> None:
+        self.cleared_at = cleared_at
+        self.taken_back = {"ws.ME!taken"}
+
+    def left(self) -> list[str]:
+        return ["ws.ME!sent", "ws.ME!new", "ws.ME!taken"]
+
+
+def test_who_was_cleared_away_takes_back_what_was_not_sent(bench: Bench) -> None:
+    """A last will is sent by others or taken back, by whoever removes it; another renewal may have done so."""
+    wills = Wills(None)
+    run = Run(bench.presence.renew(15.0, wills)).reply(1, 1, b"12.5", [b"1800000001", b"500000"])
+    assert run.commands == [("HDEL", bench.keys.wills_of(ME), channel) for channel in wills.left()]
+    assert not run.step.repeatable
+    assert run.reply(0, 1, 0).result == (False, 12.5, {"ws.ME!sent"})
+    assert wills.taken_back == {"ws.ME!taken", "ws.ME!new"}
+    for cleared in (b"12.5", None):  # it knows already, or was not
+        run = Run(bench.presence.renew(15.0, Wills(12.5))).reply(0, 1, cleared, [b"1800000001", b"500000"])
+        assert run.result == (True, cleared and 12.5, frozenset())
 
 
 def test_a_look_around_reads_and_needs_what_renewals_need(bench: Bench) -> None:
@@ -101,9 +125,8 @@ def test_a_dead_process_is_cleared_away(bench: Bench) -> None:
         ("ZREM", bench.keys.leases, "DEAD"),
         ("UNLINK", bench.keys.groups_of("DEAD")),
         ("UNLINK", bench.keys.full_of("DEAD")),
-        ("UNLINK", wills),
     ]
-    assert run.reply(1, 1, 0, 1).result == 1
+    assert run.reply(1, 1, 0).result == 1
 
 
 def test_a_last_will_that_is_garbage_costs_only_itself(bench: Bench) -> None:
@@ -113,7 +136,7 @@ def test_a_last_will_that_is_garbage_costs_only_itself(bench: Bench) -> None:
     run.reply([b"0", [b"ws.DEAD!a", b"garbage", b"ws.DEAD!b", will]]).reply(1, 1)
     assert run.verbs == ["RPUSH", "PEXPIRE"]
     run.reply(1, 1)
-    assert run.reply(1, 1, 0, 1).result == 1
+    assert run.reply(1, 1, 0).result == 1
 
 
 def test_last_wills_have_a_time_to_live(bench: Bench) -> None:
