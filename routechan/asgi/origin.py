@@ -35,7 +35,8 @@ class Origins:
 
     def __init__(self, allowed: Sequence[str] | None) -> None:
         self._allowed = None if allowed is None else [entry.lower() for entry in allowed]
-        self._whole = {form for entry in self._allowed or () for form in (entry, entry.removesuffix("/"))}
+        whole = [entry for entry in self._allowed or () if "://" in entry or entry in ("null", "*")]
+        self._whole = {form for entry in whole for form in (entry, entry.removesuffix("/"))}
 
     def refusal(self, headers: Sequence[Sequence[bytes]], *, secure: bool) -> str | None:
         """The reason to refuse a socket, or None to let it in.

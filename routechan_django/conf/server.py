@@ -38,8 +38,8 @@ SERVER_KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
     "SOCKET_FAILURES": ("socket_failures", (int, NONE)),
     "HTTP_TIMEOUT": ("http_timeout", (int, float)),
     "BODY_LIMIT": ("body_limit", (int,)),
-    "HEALTH_PATH": ("health_path", (str,)),
-    "METRICS_PATH": ("metrics_path", (str,)),
+    "HEALTH_PATH": ("health_path", (str, NONE)),
+    "METRICS_PATH": ("metrics_path", (str, NONE)),
 }
 
 THREADS, STREAM_THREADS, SOCKET_STREAMS = "THREADS", "STREAM_THREADS", "SOCKET_STREAMS"

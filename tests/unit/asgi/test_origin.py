@@ -123,6 +123,8 @@ def test_an_allowed_origin(entry: str, origin: str) -> None:
         (".example.com", "http://evil.com/.example.com"),
         ("example.com", "capacitor://example.com"),
         ("other.org", "http://example.com"),
+        ("example.com", "example.com"),
+        (".example.com", ".example.com"),
     ],
 )
 def test_an_origin_that_is_not_allowed(entry: str, origin: str) -> None:

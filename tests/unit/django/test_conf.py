@@ -299,7 +299,7 @@ def test_every_server_setting() -> None:
         ({"ALLOWED_ORIGINS": "example.com"}, r"\['ALLOWED_ORIGINS'\] is 'example.com'; expected list or tuple of str"),
         ({"ALLOWED_ORIGINS": [None]}, r"\['ALLOWED_ORIGINS'\] is \[None\]; expected list or tuple of str"),
         ({"HEALTH_PATH": "healthz"}, r"ROUTECHAN\['HEALTH_PATH'\] is 'healthz'; expected str that begins with '/'"),
-        ({"METRICS_PATH": None}, r"ROUTECHAN\['METRICS_PATH'\] is None; expected str that begins with '/'"),
+        ({"METRICS_PATH": 1}, r"ROUTECHAN\['METRICS_PATH'\] is 1; expected str that begins with '/', or None"),
         ({"HEALTH_PATH": "/a", "METRICS_PATH": "/a"}, r"give each its own"),
         ({"THREADS": 0}, r"\['THREADS'\] is 0; expected an int of at least 1"),
         ({"THREADS": True}, r"\['THREADS'\] is True; expected an int of at least 1"),
