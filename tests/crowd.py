@@ -105,14 +105,20 @@ class Crowd:
         self.seconds = 0.0
 
     async def __aenter__(self) -> Crowd:
-        began = time.monotonic()
-        self.clients = list(await asyncio.gather(*(self._enter(*place) for place in self._places)))
-        self.seconds = time.monotonic() - began
+        await self.enter()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.leave()
+
+    async def enter(self) -> None:
+        began = time.monotonic()
+        self.clients = list(await asyncio.gather(*(self._enter(*place) for place in self._places)))
+        self.seconds = time.monotonic() - began
+
+    def leave(self) -> None:
         for client in self.clients:
             client.transport.abort()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.crowd import Crowd
 from tests.waiting import stretched
 
 from .announcer import PAUSE
@@ -19,6 +20,9 @@ from .site import Site
 
 #: Seconds between two faults.
 BETWEEN = 1.5
+
+#: Clients that want to connect to a server while it stands still.
+KNOCKING = 50
 
 #: Close codes of sockets whose server was taken for dead, and of those that were just cut off.
 RESTARTED, CUT_OFF = 1012, 1006
@@ -110,8 +114,12 @@ class Faults:
         )
 
     async def frozen_server(self) -> Cost:
-        """The server stands still until others have run the disconnects of its sockets, which then come back."""
+        """The server stands still until others have run the disconnects of its sockets, which then come back.
+
+        With them come those who have knocked meanwhile.
+        """
         site = self._site
+        crowd = Crowd([site.servers[0].port], "/crowd/", KNOCKING)
         with _frozen(site.servers[0].process.pid):
             deadline = time.monotonic() + stretched(3 * site.lease)
             while site.ledger.open():
@@ -119,6 +127,10 @@ class Faults:
                     site.complaints.append(f"{site.ledger.open()} sockets of a frozen server were not disconnected")
                     break
                 await asyncio.sleep(0.1)
+            knocking = asyncio.create_task(crowd.enter())
+            await asyncio.sleep(BETWEEN)
+        await knocking
+        crowd.leave()
         await asyncio.sleep(2 * BETWEEN)
         return Cost(codes={RESTARTED, CUT_OFF}, at_once=False)
 

@@ -13,6 +13,7 @@ class Ledger:
     def __init__(self, url: str, key: str) -> None:
         self._redis = redis.Redis.from_url(url)
         self._key = key
+        self._given_up = 0
 
     @classmethod
     def of_environment(cls) -> Ledger:
@@ -29,12 +30,13 @@ class Ledger:
             self._redis.hdel(self._key, socket)
 
     def open(self) -> int:
-        """How many sockets had no disconnect yet."""
-        return [int(number) > 0 for number in self._redis.hvals(self._key)].count(True)
+        """How many sockets had no disconnect yet, but for those that are given up."""
+        return [int(number) > 0 for number in self._redis.hvals(self._key)].count(True) - self._given_up
 
     def twice(self) -> int:
         """How many disconnects came a second time, or without a connect."""
         return -sum(int(number) for number in self._redis.hvals(self._key) if int(number) < 0)
 
-    def forget(self) -> None:
-        self._redis.delete(self._key)
+    def forget(self, count: int) -> None:
+        """Expect no disconnects of so many any more."""
+        self._given_up += count
