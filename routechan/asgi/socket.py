@@ -191,7 +191,7 @@ class Socket(Writer):
         more = self._repeats.more("socket_failures")
         if more is not None:
             logger.warning(
-                "%s (%r) is closed with 1011: the consumers of its last %d events have all failed%s",
+                "%s (%r) is closed with 1011: the consumers of %d of its events in a row have failed%s",
                 self.name,
                 self.path,
                 most,

@@ -123,7 +123,7 @@ class Connection:
         outlet: where replies leave; None for a message that came over the layer, whose replies go over it too.
         flush: delivers what a consumer has sent when it has ended. Streams deliver theirs themselves.
         ended: called on the loop, with the connection, when a plain consumer has ended and its sends are delivered.
-        streamed: likewise when a stream has ended and its last sends are on their way.
+        streamed: likewise when a stream has ended and its last sends are on their way, with whether it has failed.
     """
 
     __slots__ = (
@@ -150,7 +150,7 @@ class Connection:
         *,
         flush: Flush = flush,
         ended: Callable[[Connection], object] | None = None,
-        streamed: Callable[[Connection], object] | None = None,
+        streamed: Callable[[Connection, bool], object] | None = None,
     ) -> None:
         self._runtime = runtime
         self._dispatcher = runtime.dispatcher
@@ -405,7 +405,7 @@ class Connection:
         if self._streams is not None:
             self._streams.discard(stream)
         if self._streamed is not None:
-            self._streamed(self)
+            self._streamed(self, stream.invocation.failed)
 
     async def _run_stream(self, stream: Stream, kind: Kind) -> None:
         await (stream.run_on_loop() if kind is Kind.ASYNC_STREAM else stream.run_on_thread())

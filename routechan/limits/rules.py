@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 #: Seconds of the units that a rate may have.
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
+#: Runs of failures that are remembered of one socket, newest first: a stream that began before them may yet fail.
+MOST_RUNS = 20
+
 #: Keys, such as addresses, whose events are counted at a time.
 MOST_KEYS = 100_000
 
@@ -180,27 +183,27 @@ def _forget_first(entries: dict[Hashable, Any], most: int) -> None:
 class InARow:
     """Counts failures of numbered events that follow each other. Lifetime: that of what the events belong to.
 
-    It is told of failures alone: an event between two of them that is not told of has succeeded. So success costs
-    nothing.
+    It is told of failures alone, in whichever order: streams of one socket end side by side. An event that it is not
+    told of has succeeded, or goes on, and parts those before it from those behind it. So success costs nothing.
     """
 
-    __slots__ = ("_last", "count")
+    __slots__ = ("_runs",)
 
     def __init__(self) -> None:
-        self.count = 0
-        self._last: int | None = None
+        self._runs: dict[int, int] = {}  # the first event of a run of failures -> its last
 
     def add(self, number: int) -> int:
         """Count the failure of event ``number``.
 
         Returns:
-            How many have failed in a row.
+            How many have failed in a row, with this one among them.
         """
-        if self._last is None or number == self._last + 1:
-            self.count += 1
-        elif number > self._last:
-            self.count = 1
-        else:  # a stream failed that began before later events
-            return self.count
-        self._last = number
-        return self.count
+        first = last = number
+        for begin, end in tuple(self._runs.items()):
+            if begin - 1 <= number <= end + 1:
+                del self._runs[begin]
+                first, last = min(first, begin), max(last, end)
+        self._runs[first] = last
+        if len(self._runs) > MOST_RUNS:
+            del self._runs[min(self._runs)]
+        return last - first + 1

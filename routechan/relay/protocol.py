@@ -12,7 +12,8 @@ control message  from, to        meaning
                                  ``failed``, its consumer has raised an error
 ``heartbeat``    worker, server  the events of these numbers are being consumed; repeated as long as they are, and
                                  as long as the worker streams to connections of this server
-``stream``       worker, server  the stream that the event of this number began has ended; ``cut``: with its worker
+``stream``       worker, server  the stream that the event of this number began has ended; ``cut``: with its worker;
+                                 ``failed``: with an error
 ``closed``       server, worker  this connection is closed: end what streams to it
 ``given_up``     server, worker  the event of this tag was given up before it began to stream: end its stream
 ===============  ==============  =============================================================================
@@ -92,9 +93,15 @@ def heartbeat(numbers: list[int], streams_at: str | None = None) -> Content:
     return content
 
 
-def stream_ended(number: int, cut: bool) -> Content:
-    """The control message that the stream of event ``number`` has ended; ``cut``: because its worker ends."""
-    return {"stream": number, "cut": cut}
+def stream_ended(number: int, cut: bool, *, failed: bool = False) -> Content:
+    """The control message that the stream of event ``number`` has ended.
+
+    ``cut``: because its worker ends; ``failed``: with an error.
+    """
+    content: Content = {"stream": number, "cut": cut}
+    if failed:
+        content["failed"] = True
+    return content
 
 
 def given_up(reply_to: str, number: int) -> Content:

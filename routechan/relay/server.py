@@ -278,7 +278,7 @@ class RelayConsumers:
                 self.tell(content["streams"], given_up(self._reply_to, number))
             return
         if "streams" in content:
-            event.connection.stream_began(number, content["streams"])
+            event.connection.stream_began(number, content["streams"], event.content.get("order"))
         if not event.outcome.done():
             event.outcome.set_result(Outcome.FAILED if "failed" in content else Outcome.ACKED)
         destination = event.destination
@@ -291,7 +291,7 @@ class RelayConsumers:
         number = content.get("stream")
         if number is not None:
             cut = bool(content.get("cut"))
-            self.streams.ended(number, cut)
+            self.streams.ended(number, cut, "failed" in content)
             if cut and number in self._in_flight:  # a worker of 1.x acks when its stream has ended
                 self._in_flight[number].connection.interrupt()
             return
@@ -326,7 +326,8 @@ class RelayedConnection:
         self._relay = relay
         self._outlet = outlet
         self._event: InFlightEvent | None = None
-        self._streams_at: dict[int, str] | None = None  # number of the event -> control channel of its worker
+        # Number of the event -> control channel of its worker, and its place among those of the connection.
+        self._streams_at: dict[int, tuple[str, object]] | None = None
         self._unknown = False  # no worker has heard of it, nor will
 
     async def handle(self, channel: str, content: Content) -> None:
@@ -418,19 +419,20 @@ class RelayedConnection:
         """What keeps the event that was handed in last."""
         return NOT_ANSWERED if self._event is None else held_by(self._event, self._relay.monitor.workers)
 
-    def stream_began(self, number: int, streams_at: str) -> None:
-        """The event ``number`` streams from the worker with the control channel ``streams_at``."""
+    def stream_began(self, number: int, streams_at: str, order: object) -> None:
+        """The event ``number``, in ``order``, streams from the worker with the control channel ``streams_at``."""
         if self._streams_at is None:
             self._streams_at = {}
-        self._streams_at[number] = streams_at
+        self._streams_at[number] = streams_at, order
         self._relay.streams.began(number, streams_at, self)
         if self._outlet.closed:
             self.end_streams()
 
-    def stream_ended(self, number: int) -> None:
-        """The stream of the event ``number`` has ended in its worker."""
-        if self._streams_at is not None:
-            self._streams_at.pop(number, None)
+    def stream_ended(self, number: int, failed: bool) -> None:
+        """The stream of the event ``number`` has ended in its worker; ``failed``: with an error."""
+        stream = self._streams_at.pop(number, None) if self._streams_at is not None else None
+        if failed and stream is not None:
+            self._outlet.failed(stream[1])
 
     def interrupt(self) -> None:
         """What streamed to the client is gone: a socket is closed with 1012, a response broken off."""
@@ -438,9 +440,9 @@ class RelayedConnection:
 
     def end_streams(self) -> None:
         """Tell the workers that stream to this connection that it is closed."""
-        streams_at, self._streams_at = self._streams_at, None
-        if streams_at:
-            for number in streams_at:
+        streams, self._streams_at = self._streams_at, None
+        if streams:
+            for number in streams:
                 self._relay.streams.forget(number)
-            for channel in set(streams_at.values()):
+            for channel in {streams_at for streams_at, _ in streams.values()}:
                 self._relay.tell(channel, connection_closed(self._outlet.name))

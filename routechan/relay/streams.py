@@ -24,11 +24,14 @@ SUSPICION = 4 * HEARTBEAT_INTERVAL
 class Streamed(Protocol):
     """A connection that workers stream to. Lifetime: connection."""
 
-    def stream_began(self, number: int, streams_at: str) -> None:
-        """The event ``number`` streams from the worker with the control channel ``streams_at``."""
+    def stream_began(self, number: int, streams_at: str, order: object) -> None:
+        """The event ``number`` streams from the worker with the control channel ``streams_at``.
 
-    def stream_ended(self, number: int) -> None:
-        """Forget the stream of the event ``number``."""
+        ``order`` is its place among the events of the connection.
+        """
+
+    def stream_ended(self, number: int, failed: bool) -> None:
+        """Forget the stream of the event ``number``, which may have ``failed``."""
 
     def interrupt(self) -> None:
         """Tell the client that what streamed to it is gone, and end the connection."""
@@ -79,12 +82,12 @@ class RunningStreams:
         if self._looking is None or self._looking.done():
             self._looking = self._loop.create_task(self._look())
 
-    def ended(self, number: int, cut: bool) -> None:
-        """The stream of the event ``number`` has ended; ``cut``: because its worker ends."""
+    def ended(self, number: int, cut: bool, failed: bool) -> None:
+        """The stream of the event ``number`` has ended; ``cut``: because its worker ends; ``failed``: with an error."""
         connection = self.forget(number)
         if connection is None:
             return
-        connection.stream_ended(number)
+        connection.stream_ended(number, failed)
         if cut:
             connection.interrupt()
 

@@ -187,9 +187,9 @@ class Worker:
         tag = tag_of(delivery.headers)
         if tag is not None:
             heartbeat.start()
-        over = True
+        over, failed = True, False
         try:
-            over = self._handle(dispatcher, loop, delivery, tag)
+            over, failed = self._handle(dispatcher, loop, delivery, tag)
         except Exception:  # whatever is wrong with one message, the next one is taken
             logger.exception(
                 "Handling a message on %s failed; it is dropped: %.100r",
@@ -198,7 +198,7 @@ class Worker:
                 extra=log_fields(delivery.channel, delivery.content),
             )
         if tag is not None and over:
-            self._tell(tag, ack(tag.number))
+            self._tell(tag, ack(tag.number, failed=failed))
 
     def _tell(self, tag: DeliveryTag, content: Content) -> None:
         try:
@@ -206,20 +206,22 @@ class Worker:
         except Exception:  # the server finds out by itself, a little later
             logger.exception("A server could not be told of an event's end", extra=log_fields(tag.reply_to))
 
-    def _handle(self, dispatcher: Dispatcher, loop: _LoopThread, delivery: Delivery, tag: DeliveryTag | None) -> bool:
-        """Whether the message is over, rather than put back."""
+    def _handle(
+        self, dispatcher: Dispatcher, loop: _LoopThread, delivery: Delivery, tag: DeliveryTag | None
+    ) -> tuple[bool, bool]:
+        """Whether the message is over, rather than put back, and whether its consumer has failed."""
         message = Message(delivery.content, delivery.channel, self.channel_layer)
         logger.debug("Got a message on %s (reply channel %s)", delivery.channel, message.reply_channel)
         if tag is not None and dispatcher.refuses(message):
             if message.reply_channel is not None:
                 message.reply_channel.send({"close": True})
-            return True
+            return True, False
         invocation = dispatcher.match(message, delivery.headers.get(TRACE))
         if invocation is None:
             answer = dispatcher.unrouted(message)
             if answer is not None and message.reply_channel is not None:
                 message.reply_channel.send(answer)
-            return True
+            return True, False
         logger.debug("Dispatching %s", invocation)
 
         cut = False
@@ -240,8 +242,8 @@ class Worker:
         try:
             dispatcher.run(invocation, run_async=loop.run, emit=emit, aemit=aemit)
             if invocation.later and dispatcher.may_retry(invocation):
-                return not self._put_back(invocation, delivery)
-            return True
+                return not self._put_back(invocation, delivery), False
+            return True, invocation.failed
         finally:
             flush_sync(invocation)
             if cut and tag is not None:

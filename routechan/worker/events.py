@@ -139,7 +139,7 @@ class RelayedEvents:
         if not event.acked:
             event.acked = True
             streams_at = self._keep_streams(event, connection)
-            await self._post(event.tag.reply_to, ack(event.tag.number, streams_at))
+            await self._post(event.tag.reply_to, ack(event.tag.number, streams_at, failed=event.failed))
 
     async def _post(self, channel: str, content: Content) -> None:
         try:
@@ -193,7 +193,7 @@ class RelayedEvents:
             self._all_ended.set_result(None)
 
     async def _tell_ended(self, event: _Event) -> None:
-        await self._post(event.tag.reply_to, stream_ended(event.tag.number, event.is_cut))
+        await self._post(event.tag.reply_to, stream_ended(event.tag.number, event.is_cut, failed=event.failed))
 
     def _keep_streams(self, event: _Event, connection: Connection) -> str | None:
         """Where the server is to say that the connection is closed; None where nothing streams to it."""
@@ -238,7 +238,7 @@ class RelayedEvents:
 class _Event:
     """One event being consumed. Lifetime: event, or that of the streams it started."""
 
-    __slots__ = ("_events", "acked", "connection", "delivery", "is_cut", "tag")
+    __slots__ = ("_events", "acked", "connection", "delivery", "failed", "is_cut", "tag")
 
     def __init__(self, events: RelayedEvents, delivery: Delivery, tag: DeliveryTag) -> None:
         self._events = events
@@ -247,6 +247,7 @@ class _Event:
         self.acked = False
         self.connection: Connection | None = None  # that it streams to
         self.is_cut = False  # its stream ends with this worker
+        self.failed = False  # its stream has
 
     @property
     def reply_channel(self) -> str:
@@ -262,8 +263,9 @@ class _Event:
         if self.connection is not None:
             self.connection.end_streams()
 
-    def streamed(self, connection: Connection) -> None:
-        """The stream has ended."""
+    def streamed(self, connection: Connection, failed: bool) -> None:
+        """The stream has ended, and may have ``failed``."""
+        self.failed = failed
         self._events.streamed(self)
 
     def flush(self, invocation: Invocation) -> Awaitable[None] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -17,8 +19,9 @@ from tests.waiting import until
 
 from ..asgi.clients import Open, close, logged
 from ..asgi.consumers import accept
-from ..helpers import KINDS, Clock, of_kind
-from ..monitor.helpers import inline, relaying, working
+from ..helpers import DEADLINE, KINDS, Clock, of_kind
+from ..monitor.helpers import inline, relaying
+from ..relay.helpers import working
 
 
 def moody(message: Message) -> Any:
@@ -28,7 +31,7 @@ def moody(message: Message) -> Any:
     yield {"text": message["text"]}
 
 
-@pytest.fixture(params=["inline", "workers"])
+@pytest.fixture(params=["inline", "workers", "classic workers"])
 async def serve(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     """``await serve(consumer, **ServerOptions)``: an application that runs the consumer here, or in a worker."""
     async with AsyncExitStack() as stack:
@@ -44,7 +47,8 @@ async def serve(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
             if request.param == "inline":
                 serving = inline(layer, *routing, **options)
             else:
-                await stack.enter_async_context(working(layer, *routing))
+                classic = request.param == "classic workers"
+                await stack.enter_async_context(working(layer.sync, *routing, classic=classic))
                 serving = relaying(layer, options=ServerOptions(**options))
             application: Application = await stack.enter_async_context(serving)
             return application
@@ -52,14 +56,9 @@ async def serve(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
         yield start
 
 
-#: Without plain generators: side by side on threads, they end in any order, and late ones do not count.
-@pytest.mark.parametrize("kind", [*(kind for kind in KINDS if kind != "stream"), "decorated async"])
-async def test_a_socket_whose_events_all_fail(
-    serve: Any, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest, kind: str
-) -> None:
+@pytest.mark.parametrize("kind", [*KINDS, "decorated async", "decorated stream", "decorated async stream"])
+async def test_a_socket_whose_events_all_fail(serve: Any, caplog: pytest.LogCaptureFixture, kind: str) -> None:
     """It is closed with 1011 after so many in a row; that is counted and logged, the failures are logged once."""
-    if "stream" in kind and "workers" in request.node.callspec.id:
-        pytest.skip("a server does not hear how a stream in a worker has ended")
     limited = counters.limited["socket_failures"]
     async with Open(await serve(of_kind(kind, moody), socket_failures=5)) as client:
         for number in range(5):
@@ -69,7 +68,7 @@ async def test_a_socket_whose_events_all_fail(
     assert counters.limited["socket_failures"] == limited + 1
     first, last = logged(caplog)
     assert first.startswith("Error in consumer tests.unit.")
-    assert last.endswith(" is closed with 1011: the consumers of its last 5 events have all failed")
+    assert last.endswith(" is closed with 1011: the consumers of 5 of its events in a row have failed")
     assert "it was told bad 0" in caplog.text
 
 
@@ -80,6 +79,33 @@ async def test_a_success_begins_the_row_anew(serve: Any) -> None:
             client.send(text)
         assert [await client.text() for _ in range(3)] == ["good", "good", "last"]
         client.leave()
+
+
+@pytest.mark.parametrize("serve", ["inline", "workers"], indirect=True)
+@pytest.mark.parametrize("kind", ["stream", "async stream"])
+async def test_streams_that_fail_late(serve: Any, kind: str) -> None:
+    """Those of one socket run side by side, and count where they began, in whichever order they end."""
+    gates = {name: threading.Event() for name in "abc"}
+
+    def held(message: Message) -> Iterator[Any]:
+        yield {"text": "begins"}
+        gates[message["text"]].wait(DEADLINE)
+        raise ValueError(message["text"])
+
+    async def aheld(message: Message) -> AsyncIterator[Any]:
+        yield {"text": "begins"}
+        await asyncio.to_thread(gates[message["text"]].wait, DEADLINE)
+        raise ValueError(message["text"])
+
+    async with Open(await serve(held if kind == "stream" else aheld, socket_failures=3)) as client:
+        for text in "abc":
+            client.send(text)
+            assert await client.text() == "begins"
+        for text in "cab":
+            assert await client.nothing()
+            gates[text].set()
+        assert await client.event() == close(1011)
+        client.leave(1011)
 
 
 async def test_without_a_limit(serve: Any) -> None:

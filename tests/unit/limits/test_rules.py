@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from routechan.limits import rules
-from routechan.limits.rules import Buckets, InARow, Permits, Rate, TokenBucket
+from routechan.limits.rules import MOST_RUNS, Buckets, InARow, Permits, Rate, TokenBucket
 
 
 @pytest.mark.parametrize(
@@ -73,13 +75,39 @@ def test_permits_are_bounded() -> None:
 
 
 def test_failures_in_a_row() -> None:
-    """Events that are not told of have succeeded, and begin the row anew; a late one of before changes nothing."""
+    """Events that are not told of have succeeded, and begin the row anew, until they are told of after all."""
     row = InARow()
     assert [row.add(number) for number in (1, 2, 3)] == [1, 2, 3]
     assert row.add(5) == 1
     assert row.add(6) == 2
-    assert row.add(2) == 2
-    assert row.add(7) == 3
+    assert row.add(2) == 3
+    assert row.add(8) == 1
+    assert row.add(7) == 4
+    assert row.add(4) == 8
+    assert row.add(4) == 8
+
+
+@given(st.permutations(range(12)), st.integers(0, 12))
+def test_failures_in_a_row_in_any_order(order: list[int], failed: int) -> None:
+    """Each tells how many stand around it of those that have failed so far."""
+    row, seen = InARow(), set[int]()
+    for number in order[:failed]:
+        seen.add(number)
+        first = last = number
+        while first - 1 in seen:
+            first -= 1
+        while last + 1 in seen:
+            last += 1
+        assert row.add(number) == last - first + 1
+
+
+def test_failures_that_are_far_apart_are_bounded() -> None:
+    """The oldest runs are forgotten."""
+    row = InARow()
+    for number in range(0, 1000, 2):
+        assert row.add(number) == 1
+    assert len(row._runs) == MOST_RUNS
+    assert row.add(997) == 3
 
 
 def test_buckets_are_bounded() -> None:
