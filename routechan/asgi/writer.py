@@ -174,8 +174,16 @@ class Writer:
 
 
 def _says_left(error: BaseException) -> bool:
-    """Whether a server's ``send`` raised because the client has left: an OSError (ASGI 2.4), or daphne's own class."""
-    return isinstance(error, OSError) or type(error).__name__ == "Disconnected"
+    """Whether a server's ``send`` raised because the client has left.
+
+    That is an OSError (ASGI 2.4), or daphne's own class. uvicorn has closed the socket by itself, because of what the
+    client sent, and calls that an event "after sending 'websocket.close'": this side sends none after its own close.
+    """
+    return (
+        isinstance(error, OSError)
+        or type(error).__name__ == "Disconnected"
+        or "after sending 'websocket.close'" in str(error)
+    )
 
 
 async def _discard(event: Event) -> None:

@@ -200,7 +200,13 @@ class Disconnected(RuntimeError):
     """What daphne raises, by its name."""
 
 
-@pytest.mark.parametrize("error", [OSError("gone"), Disconnected("gone")], ids=lambda error: type(error).__name__)
+#: What uvicorn raises where it has closed the socket itself, because of what the client sent.
+CLOSED = RuntimeError("Unexpected ASGI message 'websocket.send', after sending 'websocket.close'.")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("gone"), Disconnected("gone"), CLOSED], ids=lambda error: type(error).__name__
+)
 async def test_what_a_server_says_after_its_send_raised(
     serve: Serve, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -128,7 +128,7 @@ def test_a_client_that_vanished(caplog: pytest.LogCaptureFixture) -> None:
     with channel_layers.override("default", InMemoryChannelLayer(capacity=5).sync) as layer:
         Impatient()(http_request("/stream/?parts=1000", layer))
     [record] = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert record.getMessage() == "reply stayed full for 0.1 s; the response to /stream/ is given up"
+    assert record.getMessage() == "reply stayed full for 0.1 s; the response to '/stream/' is given up"
     assert events[-1] == "closed"
 
 
