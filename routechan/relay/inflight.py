@@ -120,6 +120,7 @@ class InFlightEvent:
         suspected_at: since when it seems to be lost.
         doubt: why nobody knows whether it was sent; None where that is known.
         looked: whether its connection has been told that it waits for long.
+        released: whether ``handle`` of its connection has been released from it.
     """
 
     number: int
@@ -138,6 +139,7 @@ class InFlightEvent:
     suspected_at: float | None = None
     doubt: Exception | None = None
     looked: bool = False
+    released: bool = False
 
     @property
     def taken(self) -> bool:

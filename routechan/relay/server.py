@@ -346,7 +346,6 @@ class RelayedConnection:
             relay.tell(channel, content)
             return
         event = self._event = relay.send(channel, content, self, closed=self._outlet.closed)
-        outcome = None
         try:
             outcome = await event.outcome
             if outcome is Outcome.FAILED:
@@ -354,7 +353,7 @@ class RelayedConnection:
             elif outcome in (Outcome.LATE, Outcome.LOST):
                 await self._without_ack(event, outcome)
         finally:
-            if outcome is not Outcome.RELEASED:
+            if not event.released:
                 relay.forget(event)
                 self._event = None
 
@@ -375,12 +374,13 @@ class RelayedConnection:
         then no worker hears of the disconnect: where all come at once, those who wait get the room of those who left.
         """
         event = self._event
-        if event is None or event.outcome.done():
+        if event is None or event.released or event.outcome.done():
             return
         if event.in_backlog and event.destination.channel == CONNECT:
             self._unknown = True
             event.outcome.set_result(Outcome.WITHDRAWN)
         else:
+            event.released = True
             waited, event.outcome = event.outcome, event.outcome.get_loop().create_future()
             event.outcome.add_done_callback(partial(self._over, event))
             waited.set_result(Outcome.RELEASED)

@@ -18,7 +18,7 @@ from routechan.asgi.translation import socket_reply
 from routechan.consumers.dispatch import Dispatcher
 from routechan.layers import InMemoryChannelLayer, SyncChannelLayer
 from routechan.relay.protocol import TAG, DeliveryTag, ack, tag_of
-from routechan.relay.server import RelayConsumers
+from routechan.relay.server import RelayConsumers, RelayedConnection
 from routechan.routing import Router
 from routechan.telemetry.counters import counters
 from routechan.worker import Worker
@@ -119,9 +119,12 @@ class Relay:
 
     async def _send(self, channel: str, number: int) -> None:
         try:
-            await self.consumers.connection(_Outlet(number, self.replies)).handle(channel, {"n": number})
+            await self.connection(number).handle(channel, {"n": number})
         except ChannelFull as error:
             self.replies.append((number, error))
+
+    def connection(self, number: int) -> RelayedConnection:
+        return self.consumers.connection(_Outlet(number, self.replies))
 
     async def waiting(self) -> int:
         """How many events lie in the channel, after what is under way."""

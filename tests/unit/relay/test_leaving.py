@@ -19,7 +19,7 @@ from tests.waiting import until
 
 from ..asgi.clients import Client, Lifespan, Open, logged
 from ..helpers import DEADLINE
-from .helpers import SOCKET, accept, serving, working
+from .helpers import SOCKET, accept, relaying, serving, working
 
 CONNECT, RECEIVE, DISCONNECT = "websocket.connect", "websocket.receive", "websocket.disconnect"
 
@@ -95,6 +95,22 @@ async def test_a_socket_that_others_have_disconnected() -> None:
         await client.over()
         release.set()
         await until(lambda: counters.events_waiting == waiting, "nothing is in flight")
+
+
+async def test_an_event_that_is_released_twice() -> None:
+    """Its socket closes, and then its client leaves: it is in flight until its ack, and over once."""
+    async with relaying() as relay:
+        waiting, connection = counters.events_waiting, relay.connection(1)
+        handling = asyncio.create_task(connection.handle(RECEIVE, {"n": 1}))
+        assert await relay.take(1) == [1]
+        connection.release()
+        connection.release()
+        await handling
+        assert counters.events_waiting == waiting + 1
+        relay.ack(1)
+        await until(lambda: counters.events_waiting == waiting, "it is over")
+        await connection.idle()
+        assert counters.events_waiting == waiting
 
 
 async def test_a_handshake_that_the_server_refuses() -> None:
@@ -253,10 +269,11 @@ async def test_a_receive_that_raises_while_an_event_waits() -> None:
 
 async def test_many_events_that_are_too_late(caplog: pytest.LogCaptureFixture) -> None:
     """Where no worker runs, clients who come and go do not fill the log: it is a line for each kind of event."""
+    waiting = counters.events_waiting
     async with serving(Layer().sync, event_timeout=0.05) as application:
         for _ in range(10):
             async with Client(application, "/chat/") as client:
                 client.leave(1006)
                 await client.over()
-        await until(lambda: counters.events_waiting == 0)
+        await until(lambda: counters.events_waiting == waiting)
     assert sum("was not consumed within" in line for line in logged(caplog)) == 2
