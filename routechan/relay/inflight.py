@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import bisect
 import enum
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..concurrency import end_tasks
@@ -23,6 +21,7 @@ from ..telemetry.log_fields import log_fields
 from ..telemetry.repeats import Repeats
 from .protocol import HEARTBEAT_INTERVAL, WORKERS
 from .streams import Streamed
+from .turns import PACE_TIME, Destination
 
 logger = logging.getLogger("routechan")
 
@@ -31,7 +30,7 @@ SILENCE = 3 * HEARTBEAT_INTERVAL
 SUSPICION = 2 * HEARTBEAT_INTERVAL
 
 #: Seconds between two looks for events that are late or lost.
-CHECK_INTERVAL = 0.1
+CHECK_INTERVAL = PACE_TIME
 
 #: Seconds that an event may wait, in flight or in the backlog, before its connection looks whether the client has left
 #: meanwhile.
@@ -64,38 +63,12 @@ class Outcome(enum.Enum):
 class Waiting(Streamed, Protocol):
     """A connection that waits for an event. Lifetime: connection."""
 
+    @property
+    def client(self) -> str:
+        """Whose it is: clients take turns."""
+
     def waited_long(self) -> None:
         """Its event has been waiting for ``LOOK_TIME``."""
-
-
-@dataclass(slots=True, eq=False)
-class Destination:
-    """A ``channel`` that events go to, with the backlog of those that found it full. Lifetime: that of the relay.
-
-    ``timer`` tries again, as long as there is a ``backlog``, which is in the order the events came. ``had_room_at`` is
-    when an event was last sent to the channel, in seconds of the loop's clock. ``taken`` is the highest number known
-    to be taken off it.
-    """
-
-    channel: str
-    backlog: list[InFlightEvent] = field(default_factory=list)
-    timer: asyncio.TimerHandle | None = None
-    had_room_at: float = 0.0
-    taken: int = 0
-
-    def put_back(self, event: InFlightEvent) -> None:
-        """Put ``event`` into the backlog by its position: one that tried in vain is in front again."""
-        bisect.insort(self.backlog, event, key=lambda each: each.position)
-        event.in_backlog = True
-
-    def take_first(self) -> InFlightEvent | None:
-        """The first event of the backlog whose connection still waits for it, taken off; None where there is none."""
-        while self.backlog:
-            event = self.backlog.pop(0)
-            event.in_backlog = False
-            if not event.outcome.done():  # else its connection has just been cancelled
-                return event
-        return None
 
 
 @dataclass(slots=True, eq=False)
@@ -113,7 +86,8 @@ class InFlightEvent:
         patience: seconds that it may wait for room.
         position: its place among all events of the server, in the order they came.
         connection: that it is of, which it may begin to stream to.
-        in_backlog: whether it waits for room.
+        in_backlog: whether it waits for room, or for its turn.
+        turn: the turn that it waits for in the backlog; None if it has never been there.
         probing: whether it tries if there is room for those behind it too.
         deadline: when it is given up; known as soon as it is sent.
         heard_at: when it was sent, or the last heartbeat of it came.
@@ -133,6 +107,7 @@ class InFlightEvent:
     position: int
     connection: Waiting
     in_backlog: bool = False
+    turn: int | None = None
     probing: bool = False
     deadline: float = math.inf
     heard_at: float = math.inf
@@ -199,8 +174,11 @@ class InFlightMonitor:
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
             now = self._loop.time()
-            backlogs = [destination.backlog for destination in self._destinations.values()]
-            for event in (*self._events.values(), *chain.from_iterable(backlogs)):
+            events = list(self._events.values())
+            for destination in self._destinations.values():
+                destination.estimate()
+                events += destination.backlog
+            for event in events:
                 if event.outcome.done():
                     continue
                 if now > event.deadline:
@@ -236,10 +214,10 @@ class InFlightMonitor:
                     if event.suspected_at is not None or waited <= WAITING_TIME:
                         continue
                     if self.repeats.more("waiting") is not None:
-                        self._tell_waiting(destination.channel, waited, waiting)
+                        self._tell_waiting(destination.channel, waited, waiting + len(destination.backlog))
 
     def _tell_waiting(self, channel: str, seconds: float, waiting: int) -> None:
-        """Log that no worker takes the events of ``channel``."""
+        """Log that no worker takes the events of ``channel``, of which so many are ``waiting``, here or there."""
         logger.error(
             "No worker has taken an event off %s for %.1f s, and it holds %s; %s",
             channel,
@@ -279,9 +257,11 @@ def held_by(event: InFlightEvent, workers: int | None) -> str:
     """
     channel = event.destination.channel
     if event.in_backlog:
+        crowded = event.destination.waiting >= event.destination.window
+        why = "behind events that no worker has taken" if crowded else "which is full"
         return (
-            f"it waits for room on {channel}, which is full: no worker runs there, or all of them are too slow; "
-            "start (more) workers"
+            f"it waits for room on {channel}, {why}: no worker runs there, or all of them are too slow; start (more) "
+            "workers"
         )
     if event.doubt is not None:
         return f"the layer cannot be reached: {event.doubt}"

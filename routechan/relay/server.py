@@ -23,9 +23,11 @@ from ..monitor.layers import layers_in_use
 from ..routing import Router
 from ..telemetry import tracing
 from ..telemetry.counters import counters
-from .inflight import Destination, InFlightEvent, InFlightMonitor, Outcome, held_by, log_without_ack
+from . import turns
+from .inflight import InFlightEvent, InFlightMonitor, Outcome, held_by, log_without_ack
 from .protocol import TAG, connection_closed, given_up
 from .streams import RunningStreams
+from .turns import Destination, Turns
 
 logger = logging.getLogger("routechan")
 
@@ -34,11 +36,6 @@ HTTP_REQUEST, HTTP_DISCONNECT = HTTP_CHANNELS
 
 #: Seconds that an event may take, with its wait for a worker, before its connection goes on without it.
 EVENT_TIMEOUT = 60.0
-
-#: Seconds that a channel may stay full before the connections in its backlog are closed, and between two tries that
-#: no ack has asked for.
-FULL_PATIENCE = 10.0
-FULL_INTERVAL = 0.02
 
 #: Seconds that control messages may take to leave when the server stops.
 CONTROL_TIMEOUT = 1.0
@@ -75,6 +72,7 @@ class RelayConsumers:
         self._reply_to = replies.channel(self._take_control)
         self._control_tasks: set[asyncio.Task[None]] = set()
         self._forget = layers_in_use.add(self.layer, SOCKET_CHANNELS + (HTTP_CHANNELS if self._http else ()))
+        self._turns = Turns(self.layer, self._post_again, self._keep_task)
         self.monitor = InFlightMonitor(self.layer, self._in_flight, self._destinations)
         self.monitor.start()
         self.streams.start()
@@ -119,8 +117,8 @@ class RelayConsumers:
     def send(self, channel: str, content: Content, connection: RelayedConnection, *, closed: bool) -> InFlightEvent:
         """Send one event to a worker, or put it into the backlog of its channel.
 
-        An event that finds its channel full waits in the backlog, and its connection is not read meanwhile. So the
-        order of arrival decides who gets room, and as long as any room comes, nobody is refused.
+        An event that finds its channel full, or its workers busy, waits in the backlog, and its connection is not read
+        meanwhile. There clients take turns, and as long as any room comes, nobody is refused.
 
         Args:
             channel: of the event.
@@ -133,9 +131,9 @@ class RelayConsumers:
         """
         destination = self._destinations.get(channel)
         if destination is None:
-            destination = self._destinations[channel] = Destination(channel)
+            destination = self._destinations[channel] = Destination(channel, holds=channel != DISCONNECT)
         loop = self._loop
-        patience = self.event_timeout if closed else FULL_PATIENCE
+        patience = self.event_timeout if closed else turns.FULL_PATIENCE
         self._number += 1
         headers = tracing.headers_to(channel) if tracing.on() else {}
         outcome = loop.create_future()
@@ -143,8 +141,8 @@ class RelayConsumers:
             self._number, destination, content, headers, outcome, loop.time(), patience, self._number, connection
         )
         counters.events_relayed += 1
-        if destination.backlog:
-            self._put_back(event)
+        if destination.backlog or destination.waiting >= destination.window:
+            self._turns.hold(event)
         else:
             self._post(event)
         return event
@@ -158,6 +156,7 @@ class RelayConsumers:
 
     def _post(self, event: InFlightEvent) -> None:
         self._in_flight[event.number] = event
+        event.destination.waiting += 1
         tag = (self._reply_to, event.number, self.layer.now() + self.event_timeout)
         try:
             pending = self.layer.post(event.destination.channel, event.content, headers={TAG: tag, **event.headers})
@@ -197,21 +196,23 @@ class RelayConsumers:
             event.doubt = error
             logger.info("Whether an event on %s was sent is not known: %s", destination.channel, error)
         else:
+            destination.waiting = max(0, destination.waiting - 1)
             self._end(event, error)
             return
         event.heard_at = now
         event.deadline = now + self.event_timeout  # looked at by the monitor: a timer for each would cost more
         if event.probing:
-            self._loop.call_soon(self._admit, destination, True)
+            self._loop.call_soon(self._turns.admit, destination, True)
 
-    # The backlog of a full channel
+    # The backlog of a channel that is full, or whose workers are too slow
 
     def _found_full(self, event: InFlightEvent, full: BaseException) -> None:
         destination = event.destination
+        destination.waiting = max(0, destination.waiting - 1)
         if self._in_flight.pop(event.number, None) is None or event.outcome.done():
             return  # nobody waits for it, or is about to stop waiting
         if self._loop.time() - max(event.arrived_at, destination.had_room_at) <= event.patience:
-            self._put_back(event)
+            self._turns.hold(event)
             return
         self._end(event, full)
 
@@ -223,28 +224,12 @@ class RelayConsumers:
                 error.__cause__ = cause
             event.outcome.set_exception(error)
         if event.probing:
-            self._loop.call_soon(self._admit, event.destination, True)
+            self._loop.call_soon(self._turns.admit, event.destination, True)
 
-    def _put_back(self, event: InFlightEvent) -> None:
-        destination = event.destination
-        destination.put_back(event)
-        if destination.timer is None:
-            destination.timer = self._loop.call_later(FULL_INTERVAL, self._probe, destination)
-
-    def _probe(self, destination: Destination) -> None:
-        """Try whether there is room that no ack tells of: a worker was started, or another server's events ended."""
-        again = destination.backlog
-        destination.timer = self._loop.call_later(FULL_INTERVAL, self._probe, destination) if again else None
-        self._admit(destination, True)
-
-    def _admit(self, destination: Destination, probing: bool) -> None:
-        """Send the first event of the backlog; if ``probing``, then the next one, until one finds no room."""
-        event = destination.take_first()
-        if event is not None:
-            event.probing = probing
-            self._number += 1
-            event.number = self._number
-            self._post(event)
+    def _post_again(self, event: InFlightEvent) -> None:
+        self._number += 1
+        event.number = self._number
+        self._post(event)
 
     # Control messages
 
@@ -283,8 +268,11 @@ class RelayConsumers:
             event.outcome.set_result(Outcome.FAILED if "failed" in content else Outcome.ACKED)
         destination = event.destination
         destination.taken = max(destination.taken, number)
+        destination.acked += 1
+        if destination.waiting > 0:
+            destination.waiting -= 1
         if destination.backlog:
-            self._admit(destination, False)
+            self._turns.admit(destination)
 
     def _take_other(self, content: Content) -> None:
         """Take a heartbeat, or that a stream has ended."""
@@ -356,6 +344,11 @@ class RelayedConnection:
             if not event.released:
                 relay.forget(event)
                 self._event = None
+
+    @property
+    def client(self) -> str:
+        """Whose connection it is."""
+        return self._outlet.client
 
     @property
     def handed_over(self) -> bool:

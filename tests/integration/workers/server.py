@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from routechan.app import relay_application
-from routechan.relay import server
+from routechan.relay import turns
 from tests.held import tell
 
 from .layer import shared_layer
 
-server.FULL_PATIENCE = float(os.environ.get("FULL_PATIENCE", "10"))
+turns.FULL_PATIENCE = float(os.environ.get("FULL_PATIENCE", "10"))
 app = relay_application(shared_layer(), tell, event_timeout=float(os.environ.get("EVENT_TIMEOUT", "60")))

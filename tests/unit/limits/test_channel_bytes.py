@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from routechan.layers import InMemoryChannelLayer
-from routechan.relay import server as server_module
+from routechan.relay import turns as turns_module
 from routechan.telemetry.counters import counters
 from tests.waiting import until
 
@@ -17,7 +17,7 @@ async def test_clients_that_send_large_messages(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One too many is closed with 1013, which is counted and logged; what others send, if small, still finds room."""
-    monkeypatch.setattr(server_module, "FULL_PATIENCE", 0.0)
+    monkeypatch.setattr(turns_module, "FULL_PATIENCE", 0.0)
     limited = counters.limited["channel_bytes"]
     layer = InMemoryChannelLayer(channel_bytes=400_000).sync
     async with working(layer, *SOCKET), serving(layer) as application, sockets(application, 5) as clients:

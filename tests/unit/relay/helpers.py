@@ -159,7 +159,7 @@ class _Outlet:
     paced = closed = False
 
     def __init__(self, number: int, replies: list[tuple[int, Any]]) -> None:
-        self.name = f"websocket.send.x.x!{number}"
+        self.name = self.client = f"websocket.send.x.x!{number}"
         self._number = number
         self._replies = replies
 

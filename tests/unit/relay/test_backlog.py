@@ -13,7 +13,7 @@ import pytest
 from routechan import ChannelFull, Message, route
 from routechan.exceptions import MessageTooLarge
 from routechan.layers import InMemoryChannelLayer
-from routechan.relay import server as server_module
+from routechan.relay import turns as turns_module
 from routechan.relay.protocol import DeliveryTag, tag_of
 from routechan.telemetry.counters import counters
 from tests.harness import WebSocket
@@ -27,13 +27,13 @@ from .helpers import RECEIVE, SOCKET, echo, relaying, send_event, serving, socke
 @pytest.fixture
 def only_acks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks for room that no ack tells of."""
-    monkeypatch.setattr(server_module, "FULL_INTERVAL", 10 * DEADLINE)
+    monkeypatch.setattr(turns_module, "FULL_INTERVAL", 10 * DEADLINE)
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "FULL_PATIENCE", 0.3)
-    monkeypatch.setattr(server_module, "FULL_INTERVAL", 0.01)
+    monkeypatch.setattr(turns_module, "FULL_PATIENCE", 0.3)
+    monkeypatch.setattr(turns_module, "FULL_INTERVAL", 0.01)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -83,7 +83,7 @@ async def test_room_is_given_in_turn(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("leaves", [False, True], ids=["refused", "left"])
 async def test_a_connect_that_nobody_waits_for(monkeypatch: pytest.MonkeyPatch, leaves: bool) -> None:
     """Its client was refused, or has left, while it was in the backlog: no consumer runs for it, nor a disconnect."""
-    monkeypatch.setattr(server_module, "FULL_PATIENCE", 1000 * DEADLINE)
+    monkeypatch.setattr(turns_module, "FULL_PATIENCE", 1000 * DEADLINE)
     layer = InMemoryChannelLayer(channel_capacity={"websocket.connect": 1}).sync
     release = threading.Event()
     connected: list[str] = []
@@ -158,7 +158,7 @@ async def test_an_ack_that_brings_no_room() -> None:
 
 async def test_room_that_no_ack_tells_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that was started takes more and has acked nothing: the first event tries now and then, for all."""
-    monkeypatch.setattr(server_module, "FULL_INTERVAL", 0.2)
+    monkeypatch.setattr(turns_module, "FULL_INTERVAL", 0.2)
     async with relaying(capacity=20) as relay:
         events = relay.send(*range(50))
         began = time.monotonic()
@@ -256,7 +256,7 @@ async def test_a_layer_that_answers_later(monkeypatch: pytest.MonkeyPatch, posts
 
 async def test_cancelled_while_it_tries_again(monkeypatch: pytest.MonkeyPatch, posts: Posts) -> None:
     """That its channel was full is then ignored, and the next event of the backlog tries."""
-    monkeypatch.setattr(server_module, "FULL_INTERVAL", 0.05)
+    monkeypatch.setattr(turns_module, "FULL_INTERVAL", 0.05)
     async with relaying() as relay:
         monkeypatch.setattr(relay.layer, "post", posts)
         events = relay.send(0, 1, 2)
@@ -278,8 +278,8 @@ async def test_cancelled_while_it_tries_again(monkeypatch: pytest.MonkeyPatch, p
 
 async def test_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """6.5: nobody is refused while there was room for anybody; then all who have waited so long are, one by one."""
-    monkeypatch.setattr(server_module, "FULL_PATIENCE", 0.4)
-    monkeypatch.setattr(server_module, "FULL_INTERVAL", 0.1)
+    monkeypatch.setattr(turns_module, "FULL_PATIENCE", 0.4)
+    monkeypatch.setattr(turns_module, "FULL_INTERVAL", 0.1)
     async with relaying(capacity=1) as relay:
         events = relay.send(*range(30))
         for number in range(6):

@@ -105,7 +105,7 @@ each_error = pytest.mark.parametrize(("error", "code", "status"), ERRORS.values(
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full channel, and a disconnect that is owed, are not waited for as long."""
-    monkeypatch.setattr("routechan.relay.server.FULL_PATIENCE", 0.02)
+    monkeypatch.setattr("routechan.relay.turns.FULL_PATIENCE", 0.02)
     monkeypatch.setattr(disconnects, "OWED_INTERVAL", 0.02)
 
 
