@@ -14,6 +14,7 @@ from routechan.telemetry.repeats import Repeats
 #: Files that take longest, longest first. Files are given to processes in this order, so that none is left alone with
 #: a long one in the end.
 LONG = (
+    "integration/soak/",
     "integration/redis/test_faults.py",
     "integration/browser/",
     "integration/projects/",

@@ -79,6 +79,9 @@ class Destination:
     turn: int = 0
     turns: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.estimate()
+
     def put_back(self, event: InFlightEvent) -> None:
         """Put ``event`` into the backlog: behind one of each other client, or in front again if it tried in vain."""
         if event.turn is None:
@@ -101,9 +104,6 @@ class Destination:
                 self.turn = max(self.turn, event.turn or 0)
                 return event
         return None
-
-    def __post_init__(self) -> None:
-        self.estimate()
 
     def estimate(self) -> None:
         """Let so many events lie in the channel as workers take in half the time until the next estimate."""

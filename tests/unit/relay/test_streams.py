@@ -294,8 +294,9 @@ async def test_heartbeats_keep_streams(default_layer: SyncChannelLayer, caplog: 
 
 async def test_real_heartbeats(default_layer: SyncChannelLayer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker sends them as long as it streams, to streams that yield nothing for long."""
-    monkeypatch.setattr("routechan.relay.streams.SILENCE", stretched(0.6))
-    monkeypatch.setattr("routechan.relay.streams.SUSPICION", stretched(0.3))
+    slower = min(stretched(1.0), 4.0)  # it always waits so long, so not as long as a very busy machine would need
+    monkeypatch.setattr("routechan.relay.streams.SILENCE", 0.6 * slower)
+    monkeypatch.setattr("routechan.relay.streams.SUSPICION", 0.3 * slower)
     release = asyncio.Event()
 
     async def silent(message: Message) -> Any:
@@ -309,7 +310,7 @@ async def test_real_heartbeats(default_layer: SyncChannelLayer, monkeypatch: pyt
         Open(application) as client,
     ):
         await streaming(client)
-        assert await client.nothing(stretched(1.5))
+        assert await client.nothing(1.5 * slower)
         release.set()
         assert await client.text() == "late"
 
