@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,7 +33,6 @@ try:
     import websockets
     from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-    from .asgi.aborting import WebSocketProtocol
     from .asgi.heads import HTTPProtocol
 except ImportError:  # an extra
     uvicorn = websockets = None  # type: ignore[assignment]
@@ -257,7 +257,13 @@ def _serve(options: argparse.Namespace, layer: RedisChannelLayer, application: A
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # where it logs each socket, too
     logging.getLogger("uvicorn.error").addFilter(OncePerInterval(Repeats()))
     host, port = options.host or "127.0.0.1", 8000 if options.port is None else options.port
-    logger.info("Serving on %s; events go to workers on %s", options.uds or f"{host}:{port}", layer)
+    picows = find_spec("picows") is not None
+    logger.info(
+        "Serving on %s; events go to workers on %s; frames are read by %s",
+        options.uds or f"{host}:{port}",
+        layer,
+        "picows" if picows else "websockets (pip install 'routechan[fast]' for a faster one)",
+    )
     # It raises a signal again when it has ended because of it: to be told to end, and to have done so, is a success.
     signal.signal(signal.SIGTERM, _leave)
     uvicorn.run(
@@ -266,7 +272,7 @@ def _serve(options: argparse.Namespace, layer: RedisChannelLayer, application: A
         port=port,
         uds=options.uds,
         http=HTTPProtocol,
-        ws=WebSocketProtocol,
+        ws=f"routechan.{'server' if picows else 'asgi.aborting'}:WebSocketProtocol",
         # ``frame_bytes`` counts text in characters, which have up to four bytes.
         ws_max_size=sys.maxsize if application.options.frame_bytes is None else 4 * application.options.frame_bytes,
         lifespan="on",

@@ -34,6 +34,7 @@ class Socket(Writer):
         path: The path it was opened on, for log records.
         client: Whose it is, see ``Outlet``.
         send: The ASGI ``send`` of the connection.
+        take: What takes its events without a coroutine, see ``Writer``.
         options: Its limits, see ``ServerOptions``.
         waiting: Counts what waits for all clients.
         repeats: What is logged about the sockets of the server.
@@ -73,6 +74,7 @@ class Socket(Writer):
         client: str,
         send: Send,
         *,
+        take: Callable[[Event], bool] | None = None,
         options: ServerOptions,
         waiting: Waiting,
         repeats: Repeats,
@@ -81,7 +83,7 @@ class Socket(Writer):
         ended: Callable[[bool], object],
         look: Callable[[], object],
     ) -> None:
-        super().__init__(send, options.socket_bytes, waiting)
+        super().__init__(send, options.socket_bytes, waiting, take)
         self.name = name
         self.path = path
         self.client = client

@@ -20,6 +20,11 @@ Event = MutableMapping[str, Any]
 #: The extension of a scope whose server aborts the connection of a client that does not read.
 ABORTS = "routechan.aborts"
 
+#: The extension of a scope whose server can take a message without a coroutine. Its ``write`` takes an event
+#: ``websocket.send``, and says whether it has: not where the socket is not open, or its client does not read. It keeps
+#: the bytes of the frame in the event, so that a message to a group is framed once.
+WRITES = "routechan.writes"
+
 # Close codes of RFC 6455 that are reserved for reporting and never appear in a close frame.
 _NEVER_SENT = frozenset({1004, 1005, 1006, 1015})
 

@@ -112,11 +112,13 @@ class _Connection:
         self, server: Server, name: str, path: str, client: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         options = server.options
+        extensions = scope.get("extensions") or {}
         self.socket = Socket(
             name,
             path,
             client,
             send,
+            take=extensions.get(translation.WRITES, {}).get("write"),
             options=options,
             waiting=server.waiting,
             repeats=server.repeats,
@@ -127,7 +129,7 @@ class _Connection:
         )
         self.events = server.consumers.connection(self.socket)
         self._server = server
-        self._aborts = translation.ABORTS in (scope.get("extensions") or {})
+        self._aborts = translation.ABORTS in extensions
         self._order = 1  # of the next event; the connect has 0
         self._owed: Content | None = None  # the disconnect that could not reach its consumer
         self._leaving: tuple[Leaving, Content] | None = None  # what the server goes on with, and the disconnect in it

@@ -36,12 +36,20 @@ class Writer:
         send: The ASGI ``send`` of the connection.
         most_bytes: The largest size of queued events; None for any. A larger event is taken where no other waits.
         waiting: Counts what waits for all clients.
+        take: Takes an event at once and says whether it has; None where the server has only ``send``.
     """
 
-    __slots__ = ("_changed", "_gone", "_most_bytes", "_send", "_task", "_waiting", "queue", "waiting_bytes")
+    __slots__ = ("_changed", "_gone", "_most_bytes", "_send", "_take", "_task", "_waiting", "queue", "waiting_bytes")
 
-    def __init__(self, send: Send, most_bytes: int | None = None, waiting: Waiting | None = None) -> None:
+    def __init__(
+        self,
+        send: Send,
+        most_bytes: int | None = None,
+        waiting: Waiting | None = None,
+        take: Callable[[Event], bool] | None = None,
+    ) -> None:
         self._send = send
+        self._take = take
         self._most_bytes = most_bytes
         self._waiting = waiting or Waiting()
         self._task: asyncio.Task[None] | None = None
@@ -67,6 +75,8 @@ class Writer:
                 return False
             queue.append(event)
             self._waiting.add(self, event)
+            return True
+        if self._take is not None and self._take(event):
             return True
         sending = self._send(event)
         if type(sending) is not CoroutineType:
@@ -123,6 +133,7 @@ class Writer:
         """The connection is gone: send nothing more."""
         self._gone = True
         self._send = _discard
+        self._take = None
         self.drop()
         if self._task is not None:
             self._task.cancel()
@@ -149,6 +160,7 @@ class Writer:
     def _fail(self, error: BaseException) -> None:
         self._gone = True
         self._send = _discard
+        self._take = None
         if _says_left(error):  # what servers raise on a send to a client that has left
             logger.debug("The server did not take an event: %r", error)
             self._left()

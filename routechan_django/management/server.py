@@ -7,6 +7,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote
 
@@ -162,6 +163,7 @@ class Server:
                 application,
                 log_level="warning",
                 access_log=False,
+                ws="routechan.server:WebSocketProtocol" if find_spec("picows") else "auto",
                 ws_ping_interval=self.ping_interval,
                 ws_ping_timeout=self.ping_timeout,
                 timeout_graceful_shutdown=1,  # pages reconnect, and a developer should not have to wait

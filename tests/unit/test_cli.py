@@ -321,3 +321,19 @@ async def test_a_process_whose_workers_are_gone(pytestconfig: pytest.Config) -> 
         await until(lambda: len(gone) >= SOCKETS)
     assert len(set(gone)) == len(gone) == SOCKETS
     layer.close()
+
+
+@pytest.mark.parametrize(("there", "protocol"), [(True, "routechan.server"), (False, "routechan.asgi.aborting")])
+def test_what_reads_the_frames(
+    there: bool, protocol: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Picows, where it is installed; the log says which."""
+    given: list[Any] = []
+    monkeypatch.setattr(cli, "find_spec", lambda name: there or None)
+    monkeypatch.setattr(cli.uvicorn, "run", lambda application, **options: given.append(options["ws"]))
+    monkeypatch.setattr(cli.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(cli.logging, "basicConfig", lambda **options: None)
+    caplog.set_level("INFO")
+    assert cli.main(["serve", "--redis", "redis://127.0.0.1:1", "--allow-origin", "*"]) == 0
+    assert given == [f"{protocol}:WebSocketProtocol"]
+    assert ("read by picows" in caplog.text) is there

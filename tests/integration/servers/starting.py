@@ -10,6 +10,7 @@ from tests.processes import ServerProcess, free_port
 #: The command line of each kind of server, after ``python -m``.
 COMMANDS = {
     "uvicorn": "uvicorn {app} --ws websockets-sansio --port {port} --log-level warning",
+    "routechan": "uvicorn {app} --ws routechan.server:WebSocketProtocol --port {port} --log-level warning",
     "daphne": "daphne {app} -p {port} -v 0",
     "hypercorn": "hypercorn {app} -b 127.0.0.1:{port}",
     "gunicorn": "gunicorn {app} -k uvicorn_worker.UvicornWorker -b 127.0.0.1:{port} --log-level warning",

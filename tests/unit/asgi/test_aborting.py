@@ -14,6 +14,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from routechan import Group, Message, route
 from routechan.asgi.aborting import WebSocketProtocol
+from routechan.server import WebSocketProtocol as OurProtocol
 from tests.waiting import until
 
 from .clients import logged
@@ -30,6 +31,14 @@ class Aborting(WebSocketProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.close_timeout = 0.1
+
+
+class Ours(OurProtocol):
+    close_timeout = 0.1
+
+
+#: The protocols that abort.
+ABORT = pytest.mark.parametrize("protocol", [Aborting, Ours])
 
 
 @asynccontextmanager
@@ -67,7 +76,7 @@ async def overflow() -> None:
 ROUTING = [route("websocket.connect", join)]
 
 
-@pytest.mark.parametrize("protocol", [Aborting, WebSocketsSansIOProtocol])
+@pytest.mark.parametrize("protocol", [Aborting, Ours, WebSocketsSansIOProtocol])
 async def test_a_deaf_client(
     serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, protocol: type[asyncio.Protocol]
 ) -> None:
@@ -79,7 +88,7 @@ async def test_a_deaf_client(
         await until(lambda: len(application._server.sockets) == 1)  # type: ignore[union-attr]
         await overflow()
         await until(lambda: len(application._server.sockets) == 0)  # type: ignore[union-attr]
-        if protocol is Aborting:
+        if protocol is not WebSocketsSansIOProtocol:
             await until(lambda: not server.server_state.connections, "the end of the connection")
             assert len(logged(caplog)) == 1
         else:
@@ -89,7 +98,10 @@ async def test_a_deaf_client(
         client.transport.abort()
 
 
-async def test_a_deaf_client_that_a_consumer_closes(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+@ABORT
+async def test_a_deaf_client_that_a_consumer_closes(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, protocol: type[asyncio.Protocol]
+) -> None:
     """Also where a consumer closes it, behind what the client does not read."""
     monkeypatch.setattr("routechan.asgi.websocket.CLOSE_TIMEOUT", 0.1)
 
@@ -97,13 +109,14 @@ async def test_a_deaf_client_that_a_consumer_closes(serve: Serve, monkeypatch: p
         message.reply_channel.send({"accept": True, "text": "x" * 10_000_000, "close": True})
 
     application = await serve([route("websocket.connect", close)])
-    async with serving(application, Aborting) as server:
+    async with serving(application, protocol) as server:
         client = await deaf(server)
         await until(lambda: not server.server_state.connections, "the end of the connection")
         client.transport.abort()
 
 
-async def test_a_client_that_answers_no_ping(serve: Serve) -> None:
+@ABORT
+async def test_a_client_that_answers_no_ping(serve: Serve, protocol: type[asyncio.Protocol]) -> None:
     """Nor reads what was sent before: its consumer sees the disconnect."""
     seen: list[int] = []
 
@@ -114,7 +127,7 @@ async def test_a_client_that_answers_no_ping(serve: Serve) -> None:
         seen.append(message["code"])
 
     application = await serve([route("websocket.connect", connect), route("websocket.disconnect", disconnect)])
-    async with serving(application, Aborting, ws_ping_interval=0.05, ws_ping_timeout=0.05) as server:
+    async with serving(application, protocol, ws_ping_interval=0.05, ws_ping_timeout=0.05) as server:
         client = await deaf(server)
         await until(lambda: seen, "the disconnect")
         await until(lambda: not server.server_state.connections)

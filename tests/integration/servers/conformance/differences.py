@@ -38,6 +38,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
+    "routechan.server": Kind("routechan", (), {"picows": "2.3.1"}),
     "uvicorn": Kind("uvicorn", (), {"uvicorn": "0.54.0", "websockets": "17.4"}),
     "uvicorn --ws websockets": Kind("uvicorn", ("--ws", "websockets"), {"uvicorn": "0.54.0", "websockets": "17.4"}),
     "uvicorn --ws wsproto": Kind("uvicorn", ("--ws", "wsproto"), {"uvicorn": "0.54.0", "wsproto": "1.3.2"}),
@@ -83,7 +84,7 @@ def _in_many_frames(case: Case) -> bool:
 
 DIFFERENCES = (
     Difference(
-        ("uvicorn", "gunicorn"),
+        ("routechan.server", "uvicorn", "gunicorn"),
         Verdict.NON_STRICT,
         _numbered("6.4"),
         "6.4",
@@ -125,7 +126,7 @@ DIFFERENCES = (
         "closes without a code wherever it should close with 1002 or 1007, but for invalid close codes (7.9)",
     ),
     Difference(
-        ("granian", "daphne"),
+        ("routechan.server", "granian", "daphne"),
         Verdict.UNIMPLEMENTED,
         _numbered("12", "13"),
         "12, 13",
@@ -162,6 +163,7 @@ ENDINGS = {
 
 #: By server: what a disconnect consumer is told at each of these ends.
 TOLD: dict[str, tuple[int | None, ...]] = {
+    "routechan.server": (4001, None, 1002, 1007, 1006),
     "uvicorn": (4001, None, 1002, 1007, None),
     "uvicorn --ws websockets": (4001, None, 1006, 1006, 1006),
     "uvicorn --ws wsproto": (4001, None, 1002, 1007, None),

@@ -1,0 +1,290 @@
+"""An open WebSocket connection: the frames of its client, the pace of both sides, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+from ..asgi.translation import may_close_with
+from . import framing
+from .fragments import BrokenRule, Fragments
+from .framing import CLOSE, PONG, frame
+from .inbox import Event, Inbox
+from .keepalive import Keepalive
+from .parser import Wire, feed, parser
+
+#: Seconds that a connection may take to end, once one side has closed it. Then it is aborted.
+CLOSE_TIMEOUT = 10.0
+
+#: Bytes of a frame, beyond which the parser is replaced when it has read it.
+LARGE = 64 * 1024
+
+#: The types of frames, as picows has them.
+_TEXT, _BINARY, _PING, _PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG
+
+
+class State(IntEnum):
+    """How far a connection has come."""
+
+    CONNECTING = 0  # the application has not answered the handshake
+    DENYING = 1  # it has begun to answer with an HTTP response
+    OPEN = 2
+    CLOSING = 3  # this side has closed: the application sends nothing more
+    LOST = 4  # the client has closed, or it is gone
+
+
+class Connection(WSListener):
+    """One connection, which the parser tells of its frames. Lifetime: connection, on one event loop.
+
+    Args:
+        loop: the event loop.
+        most: the largest message of the client, in bytes.
+        ping_interval: seconds between two pings; None for no pings.
+        ping_timeout: seconds that the answer may take; None for any time.
+    """
+
+    close_timeout = CLOSE_TIMEOUT
+
+    __slots__ = (
+        "_deadline",
+        "_drained",
+        "_fragments",
+        "_inbox",
+        "_keepalive",
+        "_loop",
+        "_most",
+        "_paused",
+        "_pong",
+        "_state",
+        "_wire",
+        "_ws",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        most: int,
+        ping_interval: float | None,
+        ping_timeout: float | None,
+    ) -> None:
+        self._loop = loop
+        self._most = most
+        self._inbox = Inbox(loop, self._resume_reading)
+        self._fragments = Fragments(most)
+        self._keepalive = Keepalive(
+            loop,
+            ping_interval,
+            ping_timeout,
+            send=lambda data: self.transport.write(data),
+            hears=lambda: not self._paused,
+            failed=lambda: self._break(1011, "keepalive ping timeout"),
+        )
+        self._state = State.CONNECTING
+        self._paused = False  # whether the client is not read
+        self._drained: asyncio.Future[None] | None = None  # while the client does not read
+        self._deadline: asyncio.TimerHandle | None = None
+        self._wire: Wire | None = None
+        self._ws: WSTransport | None = None
+        self._pong = b""  # the last answer to a ping, while the client reads none
+        self.transport: asyncio.Transport
+
+    def _open(self, early: bytes) -> None:
+        """Have the parser read the transport from now on.
+
+        Args:
+            early: what was read before.
+        """
+        self._state = State.OPEN
+        self.transport.pause_reading()  # or uvloop would go on to read for the protocol before this one
+        self._paused = True
+        feed(self._parse_anew(), early)
+        if not self._inbox:
+            self._resume_reading()
+        self._keepalive.start()
+
+    def _parse_anew(self) -> Any:
+        self._wire = Wire(self.transport, self._refused)
+        protocol = parser(self, self._wire, self._most)
+        self.transport.set_protocol(protocol)
+        return protocol
+
+    # What the client sends: called by the parser
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Take the transport of the parser.
+
+        Args:
+            transport: what it says of the closing handshake.
+        """
+        self._ws = transport
+
+    def on_ws_frame(self, transport: WSTransport, data: WSFrame) -> None:
+        """Take a frame.
+
+        Args:
+            transport: of the parser.
+            data: the frame, which is gone when this returns.
+        """
+        kind = data.msg_type
+        if data.rsv1 or data.rsv2 or data.rsv3:
+            self._break(1002, "no extension was agreed on")
+        elif kind is _TEXT and data.fin and not self._fragments:
+            self._take_text(data.get_payload_as_utf8_text)
+        elif kind is _BINARY and data.fin and not self._fragments:
+            self._take({"type": "websocket.receive", "bytes": data.get_payload_as_bytes()})
+        elif kind is _PING:
+            self._answer_ping(frame(PONG, data.get_payload_as_bytes()))
+        elif kind is _PONG:
+            self._keepalive.answered(data.get_payload_as_bytes())
+        elif kind is WSMsgType.CLOSE:
+            code = _code(data.get_close_code())
+            if data.payload_size and not may_close_with(code):
+                self._break(1002, f"{code} is no code to close with")
+            else:
+                self._take_close(code, data.get_close_reason() or "")
+        else:
+            self._take_fragment(data)
+        if data.payload_size > LARGE and data.last_in_buffer and not data.tail_size and self._state is State.OPEN:
+            self._parse_anew()  # the parser keeps the memory that its largest frame took
+
+    def _take_text(self, decode: Callable[[], str]) -> None:
+        try:
+            text = decode()
+        except UnicodeDecodeError:
+            self._break(1007, "text is not UTF-8")
+        else:
+            self._take({"type": "websocket.receive", "text": text})
+
+    def _take(self, event: Event) -> None:
+        """Hand a message to the application; read no more before it has taken it."""
+        if self._state is State.OPEN:
+            inbox = self._inbox
+            inbox.put(event)
+            if inbox and not self._paused and self._state is State.OPEN:
+                self._paused = True
+                self.transport.pause_reading()
+
+    def _take_fragment(self, data: WSFrame) -> None:
+        try:
+            message = self._fragments.add(data)
+        except BrokenRule as error:
+            self._break(error.code, str(error))
+        else:
+            if message is None:
+                pass
+            elif self._fragments.is_text:
+                self._take_text(message.decode)
+            else:
+                self._take({"type": "websocket.receive", "bytes": bytes(message)})
+
+    def _answer_ping(self, pong: bytes) -> None:
+        if self._drained is not None:
+            self._pong = pong  # of several that a client does not read the last is enough (RFC 6455, 5.5.3)
+        elif self._state is State.OPEN:
+            self.transport.write(pong)
+
+    def _take_close(self, code: int, reason: str) -> None:
+        """Answer the close of the client, or take its answer."""
+        if self._state is State.OPEN:
+            self.transport.write(frame(CLOSE, framing.close_payload(code, "") if code else b""))
+            self._gone(code or 1005, reason)
+        self._leave()
+
+    def _break(self, code: int, reason: str) -> None:
+        """End the connection of a client that breaks a rule."""
+        if self._state is State.OPEN:
+            self._fail(frame(CLOSE, framing.close_payload(code, reason)))
+
+    def _refused(self, close: bytes) -> None:
+        """End the connection with the frame ``close``, which the parser has made for a broken rule."""
+        closed = self._ws.close_handshake  # type: ignore[union-attr]
+        if closed is not None and closed.recv is not None:  # what came behind its close does not matter
+            self._take_close(_code(closed.recv.code), closed.recv.reason or "")
+        else:
+            self._fail(close)
+
+    def _fail(self, close: bytes) -> None:
+        """End the connection with the frame ``close``."""
+        self.transport.write(close)
+        self._gone(int.from_bytes(close[2:4], "big"), close[4:].decode())
+        self._leave()
+
+    # The pace of both sides
+
+    def pause_writing(self) -> None:
+        """Have the application wait: the client does not read."""
+        if self._drained is None:
+            self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Have the application go on."""
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
+            if self._pong and self._state is State.OPEN:
+                self.transport.write(self._pong)
+            self._pong = b""
+
+    def _resume_reading(self) -> None:
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
+
+    # The end
+
+    def _close(self, code: int, reason: str) -> None:
+        """Close, and wait for the client to do the same."""
+        self.transport.write(frame(CLOSE, framing.close_payload(code, reason)))
+        self._wire.muted = True  # type: ignore[union-attr]
+        self._gone(code, reason, State.CLOSING)
+        self._resume_reading()
+        self._after(self.close_timeout, self.transport.abort)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Take note that the connection is gone.
+
+        Args:
+            transport: of the parser.
+        """
+        self.connection_lost(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Take note that the connection is gone.
+
+        Args:
+            error: why, where it was not closed.
+        """
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._gone(1006, "")
+
+    def _gone(self, code: int, reason: str, state: State = State.LOST) -> None:
+        """Tell the application, once, that the connection is over."""
+        before, self._state = self._state, state
+        self._keepalive.stop()
+        if before < State.CLOSING:
+            self._inbox.put({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.resume_writing()
+
+    def _leave(self) -> None:
+        self._state = State.LOST
+        if self._wire is not None:
+            self._wire.muted = True
+        self.transport.close()
+        self._after(self.close_timeout, self.transport.abort)
+
+    def _after(self, seconds: float, call: Callable[..., object], *arguments: object) -> None:
+        """Call ``call`` later, in place of what was to be called."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_later(seconds, call, *arguments)
+
+
+def _code(code: Any) -> int:
+    """A close code of picows: a member of an enumeration, or a number that has no member."""
+    return int(code)

@@ -1,0 +1,249 @@
+"""The WebSocket protocol between uvicorn, which has read the handshake, and an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.utils import (
+    ClientDisconnected,
+    get_client_addr,
+    get_local_addr,
+    get_path_with_query_string,
+    get_remote_addr,
+    is_ssl,
+)
+from uvicorn.server import ServerState
+
+from ..asgi.translation import ABORTS, WRITES
+from . import handshake
+from .connection import Connection, State
+from .framing import BINARY, CLOSE, TEXT, close_payload, frame
+from .inbox import Event
+
+logger = logging.getLogger("uvicorn.error")
+
+#: Bytes of a client that are kept before its handshake is answered.
+EARLY_BYTES = 64 * 1024
+
+#: The key of an event that has been framed.
+FRAME = "routechan.frame"
+
+
+class WebSocketProtocol(Connection):
+    """One connection and its application: what uvicorn's ``--ws`` takes. Lifetime: connection, on one event loop.
+
+    First it is the protocol of the transport itself. When the application has accepted, the parser takes its place and
+    calls this with each frame. The application runs in a task, which a message wakes at once (see ``inbox``).
+
+    Args:
+        config: of the server.
+        server_state: of the server.
+        app_state: what the lifespan of the application has put into its state.
+    """
+
+    __slots__ = ("_config", "_denial", "_early", "_key", "_server_state", "scope")
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        if not config.loaded:
+            config.load()
+        loop = _loop or asyncio.get_running_loop()
+        super().__init__(loop, config.ws_max_size, config.ws_ping_interval, config.ws_ping_timeout)
+        self._config = config
+        self._server_state = server_state
+        self._key = b""
+        self._early = b""
+        self._denial: tuple[int, list[tuple[bytes, bytes]], bytes] | None = None
+        self.scope: Any = {"state": app_state}
+
+    # What uvicorn and the transport call
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Take the connection over from the HTTP protocol.
+
+        Args:
+            transport: of the connection.
+        """
+        self.transport = transport
+        self._server_state.connections.add(self)  # type: ignore[arg-type]
+
+    def data_received(self, data: bytes) -> None:
+        """Take the handshake, or what the client sends before it is answered.
+
+        Args:
+            data: all of the handshake first, as uvicorn has it.
+        """
+        if self._key:
+            self._early += data
+            if len(self._early) > EARLY_BYTES and not self._paused:
+                self._paused = True
+                self.transport.pause_reading()
+        elif self._state is State.CONNECTING:
+            try:
+                request = handshake.read(data)
+            except handshake.Refusal as refusal:
+                self._answer(refusal.status, refusal.headers, str(refusal).encode())
+            else:
+                self._begin(request)
+
+    def eof_received(self) -> None:
+        """Have the transport close: a client that sends nothing more has left."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Take note that the connection is gone.
+
+        Args:
+            error: why, where it was not closed.
+        """
+        self._server_state.connections.discard(self)
+        super().connection_lost(error)
+
+    def shutdown(self) -> None:
+        """End the connection, because the server stops."""
+        if self._state is State.OPEN:
+            self._fail(frame(CLOSE, close_payload(1012, "")))
+        elif self._state <= State.DENYING:
+            self._answer(503, (), handshake.phrase(503).encode())
+        else:
+            self._leave()
+
+    # The application
+
+    def _begin(self, request: handshake.Request) -> None:
+        self._key = request.key
+        config, root_path, transport = self._config, self._config.root_path, self.transport
+        self.scope = {
+            "type": "websocket",
+            "asgi": {"version": config.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": "wss" if is_ssl(transport) else "ws",
+            "server": get_local_addr(transport),
+            "client": get_remote_addr(transport),
+            "root_path": root_path,
+            "path": root_path + request.path,
+            "raw_path": root_path.encode("ascii") + request.raw_path,
+            "query_string": request.query_string,
+            "headers": request.headers,
+            "subprotocols": request.subprotocols,
+            "state": self.scope["state"].copy(),
+            "extensions": {"websocket.http.response": {}, ABORTS: {}, WRITES: {"write": self.write}},
+        }
+        self._inbox.put({"type": "websocket.connect"})
+        self._loop.call_soon(self._start)  # when uvicorn has put this on the transport, also where tasks begin at once
+
+    def _start(self) -> None:
+        task = self._loop.create_task(self._run(self._config.loaded_app))
+        self._server_state.tasks.add(task)
+        task.add_done_callback(self._server_state.tasks.discard)
+
+    async def _run(self, application: Callable[..., Awaitable[object]]) -> None:
+        try:
+            result = await application(self.scope, self._inbox.receive, self.send)
+        except ClientDisconnected:
+            pass
+        except BaseException:
+            logger.exception("Exception in ASGI application\n")
+            self._end(1011)
+        else:
+            if self._state <= State.DENYING:
+                logger.error("ASGI callable returned without completing handshake.")
+            elif result is not None:
+                logger.error("ASGI callable should return None, but returned '%s'.", result)
+        self._end(1000)
+
+    def _end(self, code: int) -> None:
+        """End what the application has left open: with ``code``, or with 500 where nobody has accepted."""
+        if self._state is State.OPEN:
+            self._close(code, "")
+        elif self._state <= State.DENYING:
+            self._answer(500, (), handshake.phrase(500).encode())
+
+    async def send(self, event: Event) -> None:
+        """Take an event of the application: its ASGI ``send``.
+
+        Args:
+            event: the event; while the client does not read, this waits with it.
+
+        Raises:
+            ClientDisconnected: the client has left.
+            RuntimeError: the event may not come now.
+        """
+        while self._drained is not None:
+            await asyncio.shield(self._drained)
+        kind, state = event["type"], self._state
+        if state is State.OPEN and kind == "websocket.send":
+            self.transport.write(_framed(event))
+        elif state is State.OPEN and kind == "websocket.close":
+            self._close(event.get("code") or 1000, event.get("reason") or "")
+        elif state is State.CONNECTING and kind == "websocket.accept":
+            self._accept(event.get("subprotocol"), event.get("headers") or ())
+        elif state is State.CONNECTING and kind == "websocket.close":
+            self._deny(403, (), b"")
+        elif state is State.CONNECTING and kind == "websocket.http.response.start":
+            self._state = State.DENYING
+            self._denial = event["status"], list(event.get("headers") or ()), b""
+        elif state is State.DENYING and kind == "websocket.http.response.body":
+            status, headers, body = self._denial  # type: ignore[misc]
+            self._denial = status, headers, body + (event.get("body") or b"")
+            if not event.get("more_body"):
+                self._deny(*self._denial)
+        elif state is State.LOST:
+            raise ClientDisconnected
+        else:
+            raise RuntimeError(f"Unexpected ASGI event {kind!r}: the connection is {state.name.lower()}")
+
+    def write(self, event: Event) -> bool:
+        """Send a message, if nothing keeps it: what ``WRITES`` says of an ASGI ``send``.
+
+        Args:
+            event: the message, which keeps its frame for the next socket it is sent to.
+
+        Returns:
+            Whether it was sent; else it is left to ``send``.
+        """
+        if self._state is not State.OPEN or self._drained is not None or event["type"] != "websocket.send":
+            return False
+        data = event.get(FRAME)
+        if data is None:
+            event[FRAME] = data = _framed(event)
+        self.transport.write(data)
+        return True
+
+    def _accept(self, subprotocol: str | None, headers: handshake.Headers) -> None:
+        self._log("[accepted]")
+        if self.transport.is_closing():
+            self._gone(1006, "")
+            return
+        headers = [*self._server_state.default_headers, *headers]
+        self.transport.write(handshake.acceptance(self._key, subprotocol, headers))
+        early, self._early = self._early, b""
+        self._open(early)
+
+    def _deny(self, status: int, headers: handshake.Headers, body: bytes) -> None:
+        self._log(str(status))
+        self._answer(status, headers, body)
+
+    def _answer(self, status: int, headers: handshake.Headers, body: bytes) -> None:
+        """Refuse the handshake."""
+        self.transport.write(handshake.response(status, [*self._server_state.default_headers, *headers], body))
+        self._gone(1006, "")
+        self._leave()
+
+    def _log(self, outcome: str) -> None:
+        """Say what became of the handshake, as uvicorn does."""
+        where = get_client_addr(self.scope), get_path_with_query_string(self.scope)
+        logger.info('%s - "WebSocket %s" %s', *where, outcome)
+
+
+def _framed(event: Event) -> bytes:
+    text = event.get("text")
+    return frame(BINARY, event["bytes"]) if text is None else frame(TEXT, text.encode())

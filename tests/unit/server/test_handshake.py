@@ -1,0 +1,149 @@
+"""Handshakes: what an application sees of one, and what its client is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.waiting import until
+
+from ..asgi.test_aborting import HANDSHAKE
+from ..asgi.test_incoming import TEXT, frame
+from .applications import Application, client, echo, port_of, raw, served, wait
+
+
+async def test_the_scope() -> None:
+    async with served(echo, root_path="/below") as (application, server):
+        offers: Any = ["one", "two"]
+        headers = {"X-Name": "caf\xe9"}
+        async with client(server, "/caf%C3%A9?a=b", subprotocols=offers, additional_headers=headers) as socket:
+            assert socket.subprotocol is None
+        scope = application.scope
+        assert scope["type"] == "websocket"
+        assert scope["asgi"] == {"version": "3.0", "spec_version": "2.4"}
+        assert (scope["http_version"], scope["scheme"]) == ("1.1", "ws")
+        assert scope["server"] == ("127.0.0.1", port_of(server))
+        assert scope["client"] == socket.local_address
+        assert (scope["root_path"], scope["path"]) == ("/below", "/below/café")
+        assert (scope["raw_path"], scope["query_string"]) == (b"/below/caf%C3%A9", b"a=b")
+        assert (b"x-name", b"caf\xe9") in scope["headers"]
+        assert (b"host", b"127.0.0.1:%d" % port_of(server)) in scope["headers"]
+        assert scope["subprotocols"] == offers
+        assert scope["state"] == {"place": "of the lifespan"}
+        assert "websocket.http.response" in scope["extensions"]
+
+
+async def test_accepting_with_a_subprotocol_and_headers() -> None:
+    async def accept(application: Application, send: Any) -> None:
+        headers = [(b"Set-Cookie", b"a=1"), (b"set-cookie", b"b=2")]
+        await send({"type": "websocket.accept", "subprotocol": "two", "headers": headers})
+        await application.until_the_end()
+
+    async with served(accept, headers=[("x-always", "here")]) as (_, server):
+        offers: Any = ["one", "two"]
+        async with client(server, subprotocols=offers) as socket:
+            assert socket.subprotocol == "two"
+            assert socket.response.headers.get_all("set-cookie") == ["a=1", "b=2"]
+            assert socket.response.headers["x-always"] == "here"
+            assert socket.response.headers["server"] == "uvicorn"
+
+
+async def test_refusing() -> None:
+    """A close before the socket is open is a 403, and the application is told that it is over."""
+
+    async def refuse(application: Application, send: Any) -> None:
+        await send({"type": "websocket.close"})
+        await application.until_the_end()
+
+    async with served(refuse) as (application, server):
+        with pytest.raises(InvalidStatus) as refused:
+            await client(server)
+        assert refused.value.response.status_code == 403
+        await until(lambda: application.ended)
+        assert application.events[-1]["code"] == 1006
+
+
+async def test_refusing_with_a_response() -> None:
+    async def refuse(application: Application, send: Any) -> None:
+        headers = [(b"content-type", b"text/html"), (b"retry-after", b"3")]
+        await send({"type": "websocket.http.response.start", "status": 429, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": b"too ", "more_body": True})
+        await send({"type": "websocket.http.response.body", "body": b"many"})
+        await application.until_the_end()
+
+    async with served(refuse) as (application, server):
+        with pytest.raises(InvalidStatus) as refused:
+            await client(server)
+        response = refused.value.response
+        assert (response.status_code, response.body) == (429, b"too many")
+        assert (response.headers["content-type"], response.headers["retry-after"]) == ("text/html", "3")
+        await until(lambda: application.ended is True)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ((b"GET", b"POST"), 405),
+        ((b"Version: 13", b"Version: 8"), 426),
+        ((b"Sec-WebSocket-Version: 13\r\n", b""), 426),
+        ((b"dGhlIHNhbXBsZSBub25jZQ==", b"dGhlIHNhbXBsZQ=="), 400),
+        ((b"dGhlIHNhbXBsZSBub25jZQ==", b"?"), 400),
+        ((b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b""), 400),
+    ],
+    ids=str,
+)
+async def test_handshakes_that_are_none(change: tuple[bytes, bytes], status: int) -> None:
+    async with served(echo) as (application, server):
+        request = HANDSHAKE.replace(*change)
+        assert request != HANDSHAKE
+        reader, _ = await raw(server, request)
+        assert b" %d " % status in await asyncio.wait_for(reader.read(), 5)
+        assert application.scope == {}
+
+
+async def test_an_application_that_fails_or_ends_before_it_answers(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(application: Application, send: Any) -> None:
+        raise ValueError("mine")
+
+    async def end(application: Application, send: Any) -> None:
+        pass
+
+    for part, line in ((fail, "Exception in ASGI application"), (end, "returned without completing handshake")):
+        async with served(part, log_config=None) as (_, server):
+            logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+            with pytest.raises(InvalidStatus) as refused:
+                await client(server)
+            assert refused.value.response.status_code == 500
+            assert line in caplog.text
+
+
+async def test_what_a_client_sends_before_it_is_accepted() -> None:
+    may_accept = asyncio.Event()
+
+    async def later(application: Application, send: Any) -> None:
+        await may_accept.wait()
+        await echo(application, send)
+
+    async with served(later) as (application, server):
+        reader, writer = await raw(server)
+        await until(lambda: application.scope)
+        writer.write(frame(TEXT, b"one") + frame(TEXT, b"two")[:4])
+        await asyncio.sleep(0.05)
+        may_accept.set()
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(frame(TEXT, b"two")[4:])
+        assert await reader.readexactly(10) == b"\x81\x03one\x81\x03two"
+        writer.close()
+
+
+async def test_a_client_that_leaves_before_it_is_accepted() -> None:
+    async with served(wait) as (application, server):
+        _, writer = await raw(server)
+        await until(lambda: application.scope)
+        writer.close()
+        await until(lambda: application.ended)
+        assert application.events[-1]["code"] == 1006
