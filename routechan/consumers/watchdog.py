@@ -39,8 +39,9 @@ _ON_THREAD = (Dispatcher._call.__code__,)
 class Watchdog:
     """Looks at what the threads of a process do. Lifetime: that of the ``Runtime``.
 
-    It costs a message nothing: twenty times a second its thread looks at the stack of the loop's, and if that is in a
-    consumer asks the loop for a sign of life.
+    It costs a message nothing: twenty times a second its thread asks the loop for a sign of life, if any consumer is
+    running. Only where none has come by the next time does it look at the stack of the loop's thread. A thread that
+    makes and leaves frames meanwhile is not to be looked at: CPython 3.11 was seen to crash of that.
 
     Args:
         loop: the event loop, whose thread makes this.
@@ -53,7 +54,7 @@ class Watchdog:
         self._loop_thread = threading.get_ident()
         self._stopped = threading.Event()
         self._asked_at: float | None = None  # when the loop was asked; None since its last sign of life
-        self._suspect: Invocation | None = None  # what it ran then
+        self._suspect: Invocation | None = None  # what it ran when it was looked at last, and has not answered since
         self._repeats = Repeats()
         self._given_up: set[Invocation] = set()  # consumers on threads that have run for longer than they may
 
@@ -80,20 +81,28 @@ class Watchdog:
             looked_at = time.monotonic()
 
     def _look_at_loop(self, now: float, *, judge: bool) -> None:
+        asked_at = self._asked_at  # the loop may answer at any moment
+        if asked_at is None:
+            self._suspect = None
+            if any(figures.running for figures in tuple(counters.consumers.values())):
+                self._asked_at = now
+                self._loop.call_soon_threadsafe(self._alive)
+            return
+        if not judge:
+            self._asked_at = now
+            return
         found = _running(sys._current_frames().get(self._loop_thread), _ON_LOOP)
         if found is None:
             self._suspect = None
             return
         invocation, frames = found
-        if invocation is not self._suspect or self._asked_at is None or not judge:
+        if invocation is not self._suspect:
             self._suspect = invocation
-            self._asked_at = now
-            self._loop.call_soon_threadsafe(self._alive)
-        elif now - self._asked_at >= LOOP_TIME:
+        elif now - asked_at >= LOOP_TIME:
             self._name(
                 frames,
                 invocation,
-                f"has held the event loop for {now - self._asked_at:.1f} s, and does so now, at %s:%d in %s: %s; no "
+                f"has held the event loop for {now - asked_at:.1f} s, and does so now, at %s:%d in %s: %s; no "
                 "other connection of this process is served meanwhile. Await an async function there, or "
                 "asyncio.to_thread(...), or write the consumer as a plain function, which has a thread",
             )

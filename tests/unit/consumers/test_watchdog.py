@@ -138,6 +138,27 @@ async def test_once_for_each_place_and_interval(
     assert len(log.lines) == 4
 
 
+async def test_a_loop_that_answers_is_not_looked_at(
+    default_layer: SyncChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stack of a thread that makes and leaves frames is not safe to look at."""
+    looks: list[bool] = []
+    running = watchdog._running
+
+    def look(*args: Any) -> Any:
+        looks.append(True)
+        return running(*args)
+
+    async def waits(message: Message) -> None:
+        for _ in range(100):
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(watchdog, "_running", look)
+    async with started(default_layer, route(RECEIVE, waits)) as consumers:
+        await feed(consumers.connection(Outlet()), {})
+    assert len(looks) < 10  # of 20; none on a machine that is idle
+
+
 @pytest.mark.parametrize("kind", ["waits", "many short ones", "plain"])
 async def test_what_does_not_hold_the_loop(default_layer: SyncChannelLayer, log: Log, kind: str) -> None:
     """A consumer that awaits, one that is called all the time, a plain one that blocks for as long."""
