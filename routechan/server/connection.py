@@ -57,7 +57,6 @@ class Connection(WSListener):
         "_keepalive",
         "_loop",
         "_most",
-        "_paused",
         "_pong",
         "_state",
         "_wire",
@@ -81,11 +80,10 @@ class Connection(WSListener):
             ping_interval,
             ping_timeout,
             send=lambda data: self.transport.write(data),
-            hears=lambda: not self._paused,
+            hears=lambda: not self._inbox.held,
             failed=lambda: self._break(1011, "keepalive ping timeout"),
         )
         self._state = State.CONNECTING
-        self._paused = False  # whether the client is not read
         self._drained: asyncio.Future[None] | None = None  # while the client does not read
         self._deadline: asyncio.TimerHandle | None = None
         self._wire: Wire | None = None
@@ -101,7 +99,7 @@ class Connection(WSListener):
         """
         self._state = State.OPEN
         self.transport.pause_reading()  # or uvloop would go on to read for the protocol before this one
-        self._paused = True
+        self._inbox.held = True
         feed(self._parse_anew(), early)
         if not self._inbox:
             self._resume_reading()
@@ -165,8 +163,8 @@ class Connection(WSListener):
         if self._state is State.OPEN:
             inbox = self._inbox
             inbox.put(event)
-            if inbox and not self._paused and self._state is State.OPEN:
-                self._paused = True
+            if inbox and not inbox.held and self._state is State.OPEN:
+                inbox.held = True
                 self.transport.pause_reading()
 
     def _take_fragment(self, data: WSFrame) -> None:
@@ -231,8 +229,8 @@ class Connection(WSListener):
             self._pong = b""
 
     def _resume_reading(self) -> None:
-        if self._paused and not self.transport.is_closing():
-            self._paused = False
+        if self._inbox.held and not self.transport.is_closing():
+            self._inbox.held = False
             self.transport.resume_reading()
 
     # The end
@@ -268,7 +266,7 @@ class Connection(WSListener):
         before, self._state = self._state, state
         self._keepalive.stop()
         if before < State.CLOSING:
-            self._inbox.put({"type": "websocket.disconnect", "code": code, "reason": reason})
+            self._inbox.put_soon({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.resume_writing()
 
     def _leave(self) -> None:

@@ -3,8 +3,8 @@
 asyncio wakes a task in a later turn of its loop, which costs as much as all the rest of a small message. Here the task
 that waits is woken within the call that puts an event, so it has consumed the event when ``put`` returns.
 
-The task is an ordinary one. Only what it waits for is not: an object that does what asyncio asks of a future
-(``asyncio.isfuture``), and that calls its one callback itself.
+The task is an ordinary one. Only what it waits for is not: the inbox itself, which does what asyncio asks of a future
+(``asyncio.isfuture``), and calls the one callback that the task gives it.
 """
 
 from __future__ import annotations
@@ -23,103 +23,119 @@ class Inbox:
 
     Args:
         loop: the event loop.
-        emptied: called when the application has received everything that was put.
+        emptied: called when everything has been received, if ``held`` is set.
     """
 
-    __slots__ = ("_emptied", "_events", "_loop", "_waits")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_cancelled",
+        "_context",
+        "_emptied",
+        "_events",
+        "_loop",
+        "_others",
+        "_wakeup",
+        "held",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, emptied: Callable[[], object]) -> None:
+        self._asyncio_future_blocking = False  # set while a task is about to wait: the protocol of futures
         self._loop = loop
         self._emptied = emptied
         self._events: deque[Event] = deque()
-        self._waits: list[_Arrival] = []  # one, unless the application receives in several tasks at a time
+        self._wakeup: Callable[[Any], object] | None = None  # of the task that waits
+        self._context: Context | None = None
+        self._cancelled: BaseException | None = None
+        self._others: deque[asyncio.Future[None]] | None = None  # tasks that receive beside it, which is rare
+        #: Whether whoever puts events has stopped until all are received.
+        self.held = False
 
     def __len__(self) -> int:
         return len(self._events)
 
     def put(self, event: Event) -> None:
-        """Add ``event``.
+        """Add ``event``; called on the event loop, from no task.
 
-        The task that waits for one has run on, until it waits again, when this returns; unless a task calls this.
+        The task that waits for one has run on, until it waits again, when this returns.
         """
         self._events.append(event)
-        if self._waits:
-            self._waits.pop(0).wake()
+        wakeup = self._wakeup
+        if wakeup is not None:
+            self._wakeup = None
+            self._context.run(wakeup, self)  # type: ignore[union-attr]
+
+    def put_soon(self, event: Event) -> None:
+        """Add ``event``; from anywhere on the event loop. The task that waits runs on in the next turn."""
+        self._events.append(event)
+        self._wake_soon()
 
     async def receive(self) -> Event:
         """The next event: what the application is given as its ``receive``."""
         events = self._events
-        while not events:
-            arrival = _Arrival(self._loop)
-            self._waits.append(arrival)
-            try:
-                await arrival
-            except BaseException:
-                if arrival in self._waits:
-                    self._waits.remove(arrival)
-                elif events and self._waits:  # it was woken for an event that another task has to take now
-                    self._waits.pop(0).wake()
-                raise
+        try:
+            while not events:
+                await (self if self._wakeup is None and self._cancelled is None else self._turn())
+        finally:
+            if self._others:
+                self._others.popleft().set_result(None)
         event = events.popleft()
-        if not events:
+        if self.held and not events:
             self._emptied()
         return event
 
+    async def _turn(self) -> None:
+        """Wait until the task that waits for the inbox itself does so no longer."""
+        if self._others is None:
+            self._others = deque()
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._others.append(turn)
+        try:
+            await asyncio.shield(turn)
+        finally:
+            if not turn.done():
+                self._others.remove(turn)
 
-class _Arrival:
-    """What a task waits for that receives; a future, as far as asyncio is concerned."""
-
-    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_done", "_loop", "_wakeup")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._asyncio_future_blocking = False
-        self._loop = loop
-        self._wakeup: Callable[[Any], object] | None = None
-        self._context: Context | None = None
-        self._done = False
-        self._cancelled: tuple[Any] | None = None  # with the message of the cancellation
+    # What a task asks of a future
 
     def __await__(self) -> Generator[Any, None, None]:
-        if not self._done:
-            self._asyncio_future_blocking = True
-            yield self
-        self.result()
+        self._asyncio_future_blocking = True
+        yield self
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
         return self._loop
 
-    def done(self) -> bool:
-        return self._done
-
     def add_done_callback(self, wakeup: Callable[[Any], object], *, context: Context | None = None) -> None:
-        """Called by the task, once, with what wakes it."""
+        """Take what wakes the task that begins to wait.
+
+        Args:
+            wakeup: called with this.
+            context: that it is called in.
+        """
         self._wakeup, self._context = wakeup, context
-        if self._done:  # before the task had stopped
-            self._wake_soon()
 
     def result(self) -> None:
+        """What ends the wait: an event, or the cancellation of the task."""
         if self._cancelled is not None:
-            raise asyncio.CancelledError(*self._cancelled)
+            cancelled, self._cancelled = self._cancelled, None
+            raise cancelled
 
     def cancel(self, msg: Any = None) -> bool:
-        """Called by the task that is cancelled."""
-        if self._done:
+        """End the wait of the task, which is being cancelled.
+
+        Args:
+            msg: why.
+
+        Returns:
+            False if it is about to run anyway.
+        """
+        if self._wakeup is None:
             return False
-        self._done = True
-        self._cancelled = () if msg is None else (msg,)  # type: ignore[assignment]
+        self._cancelled = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
         self._wake_soon()
         return True
 
-    def wake(self) -> None:
-        """Have the task run on: at once, or in the next turn of the loop where another task runs now."""
-        self._done = True
-        if self._wakeup is None:
-            return
-        if asyncio.current_task(self._loop) is None:
-            self._context.run(self._wakeup, self)  # type: ignore[union-attr]
-        else:
-            self._wake_soon()
-
     def _wake_soon(self) -> None:
-        if self._wakeup is not None:
-            self._loop.call_soon(self._wakeup, self, context=self._context)
+        wakeup, self._wakeup = self._wakeup, None
+        if wakeup is not None:
+            self._loop.call_soon(wakeup, self, context=self._context)

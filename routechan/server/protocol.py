@@ -84,8 +84,8 @@ class WebSocketProtocol(Connection):
         """
         if self._key:
             self._early += data
-            if len(self._early) > EARLY_BYTES and not self._paused:
-                self._paused = True
+            if len(self._early) > EARLY_BYTES and not self._inbox.held:
+                self._inbox.held = True
                 self.transport.pause_reading()
         elif self._state is State.CONNECTING:
             try:

@@ -18,6 +18,7 @@ class Receiver:
     def __init__(self) -> None:
         self.emptied = 0
         self.inbox = Inbox(asyncio.get_running_loop(), self._empty)
+        self.inbox.held = True
         self.received: list[Any] = []
 
     def _empty(self) -> None:
@@ -30,6 +31,12 @@ class Receiver:
     def _put(self, *numbers: int) -> None:
         for number in numbers:
             self.inbox.put({"number": number})
+            self.received.append(f"put {number}")
+
+    def from_task(self, *numbers: int) -> None:
+        """Put events where a task runs."""
+        for number in numbers:
+            self.inbox.put_soon({"number": number})
             self.received.append(f"put {number}")
 
     async def run(self) -> None:
@@ -61,7 +68,7 @@ async def test_another_task_puts(receiver: Receiver) -> None:
     """The task that waits runs when the one that puts has stopped, as with any future."""
     task = asyncio.create_task(receiver.run())
     await turns()
-    receiver._put(1)
+    receiver.from_task(1)
     assert receiver.received == ["put 1"]
     await turns()
     assert receiver.received == ["put 1", 1]
@@ -69,7 +76,7 @@ async def test_another_task_puts(receiver: Receiver) -> None:
 
 
 async def test_events_before_anybody_receives(receiver: Receiver) -> None:
-    receiver._put(1, 2)
+    receiver.from_task(1, 2)
     assert len(receiver.inbox) == 2
     assert (await receiver.inbox.receive())["number"] == 1
     assert receiver.emptied == 0
@@ -85,13 +92,28 @@ async def test_several_tasks_receive(receiver: Receiver) -> None:
     assert [event["number"] for event in await asyncio.gather(*tasks)] == [1, 2, 3]
 
 
+async def test_several_tasks_receive_one_after_another(receiver: Receiver) -> None:
+    """None is forgotten, whichever of them ends or is cancelled while the others wait."""
+    tasks = [asyncio.create_task(receiver.inbox.receive()) for _ in range(4)]
+    await turns()
+    receiver.from_loop(1)
+    assert (await tasks[0])["number"] == 1
+    await turns()
+    tasks[1].cancel()  # it waits for the inbox itself
+    tasks[2].cancel()  # it waits for its turn
+    await turns()
+    receiver.from_loop(2)
+    assert (await asyncio.wait_for(tasks[3], 5))["number"] == 2
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_a_task_that_is_cancelled(receiver: Receiver) -> None:
     task = asyncio.create_task(receiver.run())
     await turns()
     task.cancel("enough")
     with pytest.raises(asyncio.CancelledError, match="enough"):
         await task
-    receiver._put(1)
+    receiver.from_task(1)
     assert (await receiver.inbox.receive())["number"] == 1
 
 
@@ -103,7 +125,7 @@ async def test_an_event_for_a_task_that_is_cancelled_is_kept(receiver: Receiver)
         await turns()
         if cancelled_first:
             task.cancel()
-        receiver._put(1)  # from a task, so the one that waits has yet to run
+        receiver.from_task(1)  # from a task, so the one that waits has yet to run
         if not cancelled_first:
             task.cancel()
         assert (await asyncio.wait_for(other, 5))["number"] == 1
