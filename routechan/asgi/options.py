@@ -13,6 +13,9 @@ LIMITS = (
     *("server_sockets", "address_sockets", "handshake_rate", "socket_failures"),
 )
 
+#: Those of them that cannot be switched off.
+ALWAYS = ("socket_capacity", "body_limit")
+
 
 @dataclass(frozen=True)
 class ServerOptions:
@@ -48,7 +51,8 @@ class ServerOptions:
         debug: Whether a client whose handshake is refused is told why.
 
     Raises:
-        ValueError: A rate is none; ``health_path`` or ``metrics_path`` is no path, or both are the same.
+        ValueError: A limit that cannot be switched off is no number above 0; a rate is none; ``health_path`` or
+            ``metrics_path`` is no path, or both are the same.
     """
 
     allowed_origins: Sequence[str] | None = None
@@ -71,6 +75,10 @@ class ServerOptions:
     debug: bool = False
 
     def __post_init__(self) -> None:
+        for name in ALWAYS:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is a number above 0, not {value!r:.100}; this limit cannot be switched off")
         for name in ("frame_rate", "handshake_rate"):
             self.rate(name)
         if not isinstance(self.root_path, str):

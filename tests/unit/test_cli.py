@@ -101,6 +101,7 @@ def test_secrets_of_the_environment() -> None:
         (["--port", "many"], "argument --port: "),
         (["--limit", "sockets=1"], "argument --limit: 'sockets' is no limit; expected socket_capacity, socket_bytes, "),
         (["--limit", "frame_bytes=0"], "argument --limit: 'frame_bytes=0' has no number above 0, and not none"),
+        (["--limit", "body_limit=none"], "body_limit is a number above 0, not None; this limit cannot be switched off"),
         (["--limit", "handshake_rate=fast"], "handshake_rate: a rate is a text such as '5/s'"),
         (["--event-timeout", "0"], "argument --event-timeout: '0' is no number of seconds above 0"),
         (["--health-path", "healthz"], "health_path is a path such as '/healthz', or None, not 'healthz'"),
