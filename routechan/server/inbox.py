@@ -65,7 +65,10 @@ class Inbox:
             self._context.run(wakeup, self)  # type: ignore[union-attr]
 
     def put_soon(self, event: Event) -> None:
-        """Add ``event``; from anywhere on the event loop. The task that waits runs on in the next turn."""
+        """Add ``event``, from anywhere on the event loop.
+
+        The task that waits runs on in the next turn.
+        """
         self._events.append(event)
         self._wake_soon()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -44,6 +45,9 @@ class WebSocketProtocol(Connection):
         server_state: of the server.
         app_state: what the lifespan of the application has put into its state.
     """
+
+    #: Seconds that the closes of a stop are spread over, so that clients do not all come back at once.
+    drain_time = 0.0
 
     __slots__ = ("_config", "_denial", "_early", "_key", "_server_state", "scope")
 
@@ -108,7 +112,13 @@ class WebSocketProtocol(Connection):
         super().connection_lost(error)
 
     def shutdown(self) -> None:
-        """End the connection, because the server stops."""
+        """End the connection, because the server stops; an open one within ``drain_time`` seconds."""
+        if self.drain_time and self._state is State.OPEN:
+            self._loop.call_later(self.drain_time * random.random(), self._end_now)
+        else:
+            self._end_now()
+
+    def _end_now(self) -> None:
         if self._state is State.OPEN:
             self._fail(frame(CLOSE, close_payload(1012, "")))
         elif self._state <= State.DENYING:

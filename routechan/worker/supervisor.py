@@ -1,4 +1,4 @@
-"""The supervisor of several worker processes: it keeps them running and passes signals on."""
+"""The supervisor of several processes, workers or servers: it keeps them running and passes signals on."""
 
 from __future__ import annotations
 
@@ -97,10 +97,13 @@ class _Event(NamedTuple):
 
 
 class _Child:
-    """A running worker process. Lifetime: that of the process."""
+    """A running process. Lifetime: that of the process."""
 
-    def __init__(self, number: int, command: Sequence[str], events: SimpleQueue[_Event]) -> None:
+    def __init__(
+        self, number: int, command: Sequence[str], events: SimpleQueue[_Event], *, kind: str, files: Sequence[int]
+    ) -> None:
         self.number = number
+        self._kind = kind
         self.ready_at: float | None = None
         self.outdated = False  # to be replaced
         self.stopping = False
@@ -111,17 +114,17 @@ class _Child:
             with theirs:
                 self.process = subprocess.Popen(
                     command,
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[theirs.fileno(), *files],
                     env={**os.environ, VARIABLE: f"{number}:{theirs.fileno()}"},
                 )
         except BaseException:
             self._end.close()
             raise
         for target in (self._receive, self._wait):
-            threading.Thread(target=target, name=f"routechan-worker-{number}", daemon=True).start()
+            threading.Thread(target=target, name=f"routechan-child-{number}", daemon=True).start()
 
     def __str__(self) -> str:
-        return f"Worker process {self.number} (pid {self.process.pid})"
+        return f"{self._kind} {self.number} (pid {self.process.pid})"
 
     def order(self, order: bytes, kill_after: float) -> None:
         """Send ``STOP`` or ``HURRY``; kill the process if it has not ended ``kill_after`` seconds later."""
@@ -176,13 +179,25 @@ class Supervisor:
     one, each when the one before is ready.
 
     Args:
-        command: what to run; it has to call ``routechan.worker.run`` with ``ParentLink.take()`` as ``parent``.
+        command: what to run; it has to say that it is ready, and take orders, through ``ParentLink.take()``.
         count: how many processes.
-        drain: seconds that each gives its consumers to end in.
+        drain: seconds that each takes to end, once it has to.
+        kind: what each is, for the log.
+        files: descriptors of open files that each gets.
     """
 
-    def __init__(self, command: Sequence[str], count: int, *, drain: float) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        count: int,
+        *,
+        drain: float,
+        kind: str = "Worker process",
+        files: Sequence[int] = (),
+    ) -> None:
         self._command = list(command)
+        self._kind = kind
+        self._files = list(files)
         self._drain = drain
         self._events: SimpleQueue[_Event] = SimpleQueue()
         self._places = [_Place(number) for number in range(1, count + 1)]
@@ -199,7 +214,7 @@ class Supervisor:
         """
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         before = {number: signal.signal(number, self._handle) for number in numbers}
-        logger.info("Starting %d worker processes", len(self._places))
+        logger.info("Starting %d processes: %s", len(self._places), self._kind.lower())
         try:
             while self._go_on():
                 try:
@@ -238,10 +253,10 @@ class Supervisor:
 
     def _start(self, place: _Place) -> None:
         try:
-            place.child = _Child(place.number, self._command, self._events)
+            place.child = _Child(place.number, self._command, self._events, kind=self._kind, files=self._files)
         except OSError as error:  # the machine has no room for it now
             place.start_at = time.monotonic() + place.longer_pause()
-            logger.error("Worker process %d cannot be started, and is in %g s: %s", place.number, place.pause, error)
+            logger.error("%s %d cannot be started, and is in %g s: %s", self._kind, place.number, place.pause, error)
         else:
             place.start_at = None
 
@@ -273,7 +288,7 @@ class Supervisor:
     def _signalled(self, number: int) -> None:
         children = [place.child for place in self._places if place.child is not None]
         if number == signal.SIGHUP:
-            logger.info("Told to replace the worker processes one by one")
+            logger.info("Told to replace the processes one by one")
             for child in children:
                 child.outdated = True
             return

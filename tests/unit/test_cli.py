@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import re
 import secrets
 import signal
@@ -19,11 +20,14 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from routechan import Message, cli, route
 from routechan.asgi import ServerOptions
+from routechan.cli import arguments, serving
 from routechan.layers import RedisChannelLayer
 from routechan.relay.server import EVENT_TIMEOUT
+from routechan.server import WebSocketProtocol
 from tests.waiting import until
 
 from ..processes import ROOT, ServerProcess, free_port
@@ -32,6 +36,18 @@ from .asgi.consumers import accept, echo
 from .monitor.helpers import working
 
 SOCKETS = 50
+
+
+class Served:
+    """Stands in for uvicorn's server; it has served already."""
+
+    started = True
+
+    def __init__(self, config: object) -> None:
+        pass
+
+    def run(self, sockets: object) -> None:
+        pass
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -131,14 +147,15 @@ def test_nonsense(
 
 def test_without_uvicorn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The text names the extra to install."""
-    monkeypatch.setattr(cli, "uvicorn", None)
+    monkeypatch.setattr(serving, "uvicorn", None)
     assert "pip install 'routechan[server]'" in refused(capsys, "--allow-origin", "*")
 
 
 def test_what_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each option reaches what it is for, and the defaults are those of the library."""
     given: dict[str, Any] = {}
-    monkeypatch.setattr(cli.uvicorn, "run", lambda application, **options: given.update(options, it=application))
+    monkeypatch.setattr(serving.uvicorn, "Server", Served)
+    monkeypatch.setattr(serving.uvicorn, "Config", lambda application, **options: given.update(options, it=application))
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
     monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
@@ -147,12 +164,12 @@ def test_what_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given["ws_max_size"] == 4 * ServerOptions.frame_bytes
     assert given["it"]._consumers.event_timeout == EVENT_TIMEOUT
     assert (given["host"], given["port"], given["uds"]) == ("127.0.0.1", 8000, None)
-    assert given["timeout_graceful_shutdown"] == cli.GRACEFUL_TIMEOUT
+    assert given["timeout_graceful_shutdown"] == arguments.GRACEFUL_TIMEOUT
     assert given["proxy_headers"]
     assert given["forwarded_allow_ips"] == "127.0.0.1,::1,::ffff:127.0.0.1"
     given["it"]._layer.close()
     made: list[Any] = []
-    monkeypatch.setattr(cli, "behind_socket", lambda application, ips: made.append(application))
+    monkeypatch.setattr(serving, "behind_socket", lambda application, ips: made.append(application))
     words = (
         "serve --allow-origin a --allow-origin b --subprotocol json --event-timeout 5 --handshake-timeout 2 --http "
         "--health-path= --metrics-path /metrics --uds /run/x --root-path /ws --forwarded-allow-ips 10.0.0.1 "
@@ -211,7 +228,7 @@ async def test_forwarded_headers_over_a_unix_socket(
 
     headers = [(name.encode(), value.encode()) for name, value in forwarded.items()]
     scope = {"type": "websocket", "scheme": "ws", "client": None, "headers": headers}
-    served: Any = cli.behind_socket(application, ips)
+    served: Any = serving.behind_socket(application, ips)
     await served(scope, None, None)
     await served({"type": "lifespan"}, None, None)
     assert seen == [(client, scheme), (None, None)]
@@ -324,17 +341,78 @@ async def test_a_process_whose_workers_are_gone(pytestconfig: pytest.Config) -> 
     layer.close()
 
 
-@pytest.mark.parametrize(("there", "protocol"), [(True, "routechan.server"), (False, "routechan.asgi.aborting")])
-def test_what_reads_the_frames(
-    there: bool, protocol: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("there", [True, False])
+def test_what_reads_the_frames(there: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Picows, where it is installed; the log says which."""
     given: list[Any] = []
-    monkeypatch.setattr(cli, "find_spec", lambda name: there or None)
-    monkeypatch.setattr(cli.uvicorn, "run", lambda application, **options: given.append(options["ws"]))
-    monkeypatch.setattr(cli.signal, "signal", lambda number, handler: None)
-    monkeypatch.setattr(cli.logging, "basicConfig", lambda **options: None)
+    monkeypatch.setattr(serving, "find_spec", lambda name: there or None)
+    monkeypatch.setattr(serving.uvicorn, "Server", Served)
+    monkeypatch.setattr(serving.uvicorn, "Config", lambda application, **options: given.append(options["ws"]))
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
     caplog.set_level("INFO")
-    assert cli.main(["serve", "--redis", "redis://127.0.0.1:1", "--allow-origin", "*"]) == 0
-    assert given == [f"{protocol}:WebSocketProtocol"]
+    words = ["serve", "--redis", "redis://127.0.0.1:1", "--allow-origin", "*"]
+    assert cli.main(words) == 0
+    [ws] = given
+    if there:
+        assert issubclass(ws, WebSocketProtocol)
+        assert ws.drain_time == 0.0
+        assert cli.main([*words, "--drain", "5"]) == 0
+        assert given[1].drain_time == 5.0
+    else:
+        assert ws == "routechan.asgi.aborting:WebSocketProtocol"
+        with pytest.raises(SystemExit):
+            cli.main([*words, "--drain", "5"])
     assert ("read by picows" in caplog.text) is there
+
+
+async def test_several_processes(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    """They share the address; one that dies is started again, and all are replaced one by one while clients come."""
+    redis = shared(pytestconfig, SingleServer)
+    prefix = secrets.token_hex(6)
+    layer = RedisChannelLayer(hosts=[redis.url], prefix=prefix)
+    port = free_port()
+    words = (
+        f"serve --redis {redis.url} --prefix {prefix} --port {port} --allow-origin * --processes 2 --graceful-timeout 5"
+    )
+    ready = re.compile(r"Server process \d \(pid (\d+)\) is ready")
+
+    async def opened() -> Any:
+        """A socket that works. A process that is told to stop may close one at any point of this."""
+        while True:
+            try:
+                socket = await connect(f"ws://127.0.0.1:{port}/")
+                await socket.send("hello")
+                assert await socket.recv() == "hello"
+            except InvalidStatus as refused:
+                if refused.response.status_code != 503:
+                    raise
+            except (InvalidMessage, ConnectionClosed):
+                continue
+            else:
+                return socket
+
+    async def asks(count: int) -> list[Any]:
+        return await asyncio.gather(*(opened() for _ in range(count)))
+
+    with ServerProcess(["-m", "routechan", *words.split()], port) as server:
+        routing = [route("websocket.connect", accept), route("websocket.receive", echo)]
+        async with working(layer, *routing, threads=4):
+            await until(lambda: len(ready.findall(server.output)) == 2)
+            sockets = await asks(20)
+            os.kill(int(ready.findall(server.output)[0]), signal.SIGKILL)
+            await until(lambda: len(ready.findall(server.output)) == 3)
+            sockets += await asks(10)
+            server.process.send_signal(signal.SIGHUP)
+            while len(ready.findall(server.output)) < 5:
+                sockets += await asks(1)
+            assert len(set(ready.findall(server.output))) == 5
+            sockets += await asks(5)
+            server.process.send_signal(signal.SIGTERM)
+            await asyncio.gather(*(socket.wait_closed() for socket in sockets))
+            await asyncio.to_thread(server.process.wait, 20)
+        assert server.process.returncode == 0, server.output
+        assert {socket.close_code for socket in sockets} == {1006, 1012}
+        assert sockets[-1].close_code == 1012
+        assert "Traceback" not in server.output
+    layer.close()

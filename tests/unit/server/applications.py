@@ -24,10 +24,14 @@ class Hasty(WebSocketProtocol):
 
 
 class Application:
-    """An ASGI application that does what a test says once it has the handshake, and keeps what it is given."""
+    """An ASGI application that does what a test says once it has the handshake, and keeps what it is given.
 
-    def __init__(self, part: Part) -> None:
+    It serves one connection; or it is made for each, with its ``receive``.
+    """
+
+    def __init__(self, part: Part, receive: Any = None) -> None:
         self.part = part
+        self.receive = receive
         self.scope: dict[str, Any] = {}
         self.events: list[dict[str, Any]] = []
         self.ended: object = None

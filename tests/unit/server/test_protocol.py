@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -16,9 +17,10 @@ from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from routechan.server import WebSocketProtocol
 from tests.waiting import until
 
-from ..asgi.test_aborting import HANDSHAKE, deaf
+from ..asgi.test_aborting import HANDSHAKE, deaf, serving
 from ..asgi.test_incoming import PING, PONG, TEXT, frame
 from .applications import CLOSE, Application, Hasty, Part, client, echo, listen, opened, port_of, raw, served, wait
 
@@ -229,6 +231,34 @@ async def test_the_server_stops(part: Part) -> None:
         assert last == b"\x88\x02" + (1012).to_bytes(2, "big") if part is listen else b" 503 " in last
         await until(lambda: application.ended)
         writer.close()
+
+
+async def test_a_stop_that_is_spread() -> None:
+    """Each socket is served until its own moment comes."""
+
+    class Draining(WebSocketProtocol):
+        drain_time = 0.5
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["type"] == "websocket.connect"
+        await echo(Application(echo, receive), send)
+
+    async with serving(answer, Draining, lifespan="off") as server:
+        sockets = [await client(server) for _ in range(20)]
+        began, ended = asyncio.get_running_loop().time(), []
+        server.should_exit = True
+
+        async def talk(socket: ClientConnection) -> None:
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await socket.send("hello")
+                    assert await socket.recv() == "hello"
+                    await asyncio.sleep(0.01)
+            ended.append(asyncio.get_running_loop().time() - began)
+
+        await asyncio.gather(*map(talk, sockets))
+        assert {socket.close_code for socket in sockets} == {1012}
+        assert ended[-1] - ended[0] > 0.2
 
 
 # Clients that do not read, and pings
