@@ -75,14 +75,7 @@ class Connection(WSListener):
         self._most = most
         self._inbox = Inbox(loop, self._resume_reading)
         self._fragments = Fragments(most)
-        self._keepalive = Keepalive(
-            loop,
-            ping_interval,
-            ping_timeout,
-            send=lambda data: self.transport.write(data),
-            hears=lambda: not self._inbox.held,
-            failed=lambda: self._break(1011, "keepalive ping timeout"),
-        )
+        self._keepalive = Keepalive(loop, ping_interval, ping_timeout)
         self._state = State.CONNECTING
         self._drained: asyncio.Future[None] | None = None  # while the client does not read
         self._deadline: asyncio.TimerHandle | None = None
@@ -103,7 +96,7 @@ class Connection(WSListener):
         feed(self._parse_anew(), early)
         if not self._inbox:
             self._resume_reading()
-        self._keepalive.start()
+        self._keepalive.start(self)
 
     def _parse_anew(self) -> Any:
         self._wire = Wire(self.transport, self._refused)
@@ -228,6 +221,18 @@ class Connection(WSListener):
                 self.transport.write(self._pong)
             self._pong = b""
 
+    def ping(self, frame: bytes) -> None:
+        """Send the bytes of a ping."""
+        self.transport.write(frame)
+
+    def hears(self) -> bool:
+        """Whether the client is being read."""
+        return not self._inbox.held
+
+    def is_silent(self) -> None:
+        """End the connection of a client that has not answered a ping."""
+        self._break(1011, "keepalive ping timeout")
+
     def _resume_reading(self) -> None:
         if self._inbox.held and not self.transport.is_closing():
             self._inbox.held = False
@@ -260,6 +265,8 @@ class Connection(WSListener):
         if self._deadline is not None:
             self._deadline.cancel()
         self._gone(1006, "")
+        self._inbox.close()
+        self._wire = self._ws = None
 
     def _gone(self, code: int, reason: str, state: State = State.LOST) -> None:
         """Tell the application, once, that the connection is over."""

@@ -4,52 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from typing import Protocol
 
 from .framing import PING, frame
 
 
+class Pinged(Protocol):
+    """A connection that is pinged."""
+
+    def ping(self, frame: bytes) -> None:
+        """Send the bytes of a ping."""
+
+    def hears(self) -> bool:
+        """Whether it is being read, so that an answer would be heard."""
+
+    def is_silent(self) -> None:
+        """No answer came in time."""
+
+
 class Keepalive:
-    """The pings of one open connection. Lifetime: from ``start`` to ``stop``, on one event loop.
+    """The pings of one connection. Lifetime: from ``start`` to ``stop``, on one event loop.
 
     Args:
         loop: the event loop.
         interval: seconds between two pings; None for no pings.
         timeout: seconds that the answer may take; None for any time.
-        send: sends the bytes of a frame.
-        hears: whether the connection is being read, so that an answer would be heard.
-        failed: called once when no answer came.
     """
 
-    __slots__ = ("_failed", "_hears", "_interval", "_loop", "_pending", "_send", "_timeout", "_timer")
+    __slots__ = ("_connection", "_interval", "_loop", "_pending", "_timeout", "_timer")
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        interval: float | None,
-        timeout: float | None,
-        *,
-        send: Callable[[bytes], object],
-        hears: Callable[[], bool],
-        failed: Callable[[], object],
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, interval: float | None, timeout: float | None) -> None:
         self._loop = loop
         self._interval = interval
         self._timeout = timeout
-        self._send = send
-        self._hears = hears
-        self._failed = failed
+        self._connection: Pinged | None = None
         self._pending = b""  # the payload of the ping that is not answered yet
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Send the first ping after one interval."""
-        self.stop()
-        if self._interval:
-            self._timer = self._loop.call_later(self._interval, self._ping)
+    def start(self, connection: Pinged) -> None:
+        """Ping ``connection``, first after one interval."""
+        self._connection = connection
+        self._wait()
 
     def stop(self) -> None:
         """Send no more pings."""
+        self._connection = None  # breaks a reference cycle: a connection that is gone is freed at once
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -63,18 +62,28 @@ class Keepalive:
         if self._pending and payload == self._pending:
             self._pending = b""
             if self._timeout:
-                self.start()
+                self._wait()
+
+    def _wait(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._interval:
+            self._timer = self._loop.call_later(self._interval, self._ping)
 
     def _ping(self) -> None:
+        if self._connection is None:
+            return
         self._pending = random.randbytes(4)
-        self._send(frame(PING, self._pending))
+        self._connection.ping(frame(PING, self._pending))
         if self._timeout:
             self._timer = self._loop.call_later(self._timeout, self._late)
         else:
-            self.start()
+            self._wait()
 
     def _late(self) -> None:
-        if self._hears():
-            self._failed()
+        if self._connection is None:
+            return
+        if self._connection.hears():
+            self._connection.is_silent()
         else:  # the application is busy, and the answer may lie behind a message that it has yet to take
-            self.start()
+            self._wait()

@@ -110,6 +110,7 @@ class WebSocketProtocol(Connection):
         """
         self._server_state.connections.discard(self)
         super().connection_lost(error)
+        self.scope = {}  # which has a method of this
 
     def shutdown(self) -> None:
         """End the connection, because the server stops; an open one within ``drain_time`` seconds."""

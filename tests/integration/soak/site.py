@@ -24,7 +24,7 @@ PING = 8
 #: The protocol of ``python -m routechan serve``.
 SERVER = (
     *("-m", "uvicorn", "tests.integration.workers.server:app", "--log-level", "warning"),
-    *("--ws", "routechan.asgi.aborting:WebSocketProtocol"),
+    *("--ws", "routechan.server:WebSocketProtocol"),
     *("--ws-ping-interval", str(PING), "--ws-ping-timeout", str(PING)),
 )
 

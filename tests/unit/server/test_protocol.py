@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ssl
+import weakref
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -259,6 +261,27 @@ async def test_a_stop_that_is_spread() -> None:
         await asyncio.gather(*map(talk, sockets))
         assert {socket.close_code for socket in sockets} == {1012}
         assert ended[-1] - ended[0] > 0.2
+
+
+async def test_a_connection_that_is_gone_is_freed() -> None:
+    """At once: it is part of no cycle that waits for the garbage collector."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["type"] == "websocket.connect"
+        await echo(Application(echo, receive), send)
+
+    async with serving(answer, WebSocketProtocol, lifespan="off") as server:
+        gc.collect()
+        gc.disable()
+        try:
+            async with client(server) as socket:
+                await socket.send("hello")
+                await socket.recv()
+                [connection] = map(weakref.ref, server.server_state.connections)
+                assert connection() is not None
+            await until(lambda: connection() is None, "the end of the connection")
+        finally:
+            gc.enable()
 
 
 # Clients that do not read, and pings
