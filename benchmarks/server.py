@@ -12,6 +12,10 @@ from pathlib import Path
 from types import TracebackType
 
 HERE = Path(__file__).resolve().parent
+
+#: What reads the sockets of a server: uvicorn's own protocol, or ours.
+UVICORN, OURS = "websockets-sansio", "routechan.server:WebSocketProtocol"
+
 COMMAND = [
     "-m",
     "uvicorn",
@@ -20,7 +24,7 @@ COMMAND = [
     "--port",
     "0",
     "--ws",
-    "websockets-sansio",
+    UVICORN,
     "--ws-per-message-deflate",
     "false",
     "--loop",
@@ -40,12 +44,22 @@ class ServerError(Exception):
 class Server:
     """``app`` served until the ``with`` block ends. Lifetime: one run.
 
-    ``cpu`` pins the process; ``root`` is the checkout whose routechan it serves with. Raises ServerError, with what
-    the server wrote, if it does not start in ``patience`` seconds or wrote anything but information by the end.
+    ``protocol`` is what reads its sockets; ``cpu`` pins the process; ``root`` is the checkout whose routechan it serves
+    with. Raises ServerError, with what the server wrote, if it does not start in ``patience`` seconds or wrote anything
+    but information by the end.
     """
 
-    def __init__(self, app: str, *, cpu: int | None = None, patience: float = 20, root: Path = HERE.parent) -> None:
+    def __init__(
+        self,
+        app: str,
+        *,
+        protocol: str = UVICORN,
+        cpu: int | None = None,
+        patience: float = 20,
+        root: Path = HERE.parent,
+    ) -> None:
         self.app = app
+        self._command = [protocol if part == UVICORN else part for part in COMMAND]
         self._root = root
         self._cpu = cpu
         self._patience = patience
@@ -54,7 +68,7 @@ class Server:
         self._log = tempfile.TemporaryFile("w+")
         path = os.pathsep.join(filter(None, [str(self._root), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, *COMMAND, "--app-dir", str(HERE / "apps"), self.app],
+            [sys.executable, *self._command, "--app-dir", str(HERE / "apps"), self.app],
             stdout=self._log,
             stderr=self._log,
             env={**os.environ, "PYTHONPATH": path},
