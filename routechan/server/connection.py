@@ -265,6 +265,7 @@ class Connection(WSListener):
         if self._deadline is not None:
             self._deadline.cancel()
         self._gone(1006, "")
+        self.transport.close()  # one of TLS complains else
         self._inbox.close()
         self._wire = self._ws = None
 

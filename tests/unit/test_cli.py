@@ -15,6 +15,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ class Served:
 
     def run(self, sockets: object) -> None:
         pass
+
+
+@pytest.fixture(autouse=True)
+def uvicorn_log() -> Iterator[None]:
+    """What serving in this process changes of uvicorn's log is gone in the end."""
+    logger = logging.getLogger("uvicorn.error")
+    level, filters = logger.level, list(logger.filters)
+    yield
+    logger.setLevel(level)
+    logger.filters[:] = filters
 
 
 def parsed(*arguments: str) -> argparse.Namespace:

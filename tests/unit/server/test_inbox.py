@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextvars import ContextVar
 from typing import Any
 
@@ -111,7 +112,7 @@ async def test_a_task_that_is_cancelled(receiver: Receiver) -> None:
     task = asyncio.create_task(receiver.run())
     await turns()
     task.cancel("enough")
-    with pytest.raises(asyncio.CancelledError, match="enough"):
+    with pytest.raises(asyncio.CancelledError, match="enough" if sys.version_info >= (3, 11) else None):
         await task
     receiver.from_task(1)
     assert (await receiver.inbox.receive())["number"] == 1
