@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.error(str(error))
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if options.processes > 1 and parent is None:
-        return serve_several(options, sys.argv[1:] if arguments is None else arguments)
+        return serve_several(options, layer, sys.argv[1:] if arguments is None else arguments)
     serve(options, layer, application, parent)
     return 0
 

@@ -74,25 +74,46 @@ def _address(options: argparse.Namespace) -> tuple[str, int]:
     return options.host or "127.0.0.1", 8000 if options.port is None else options.port
 
 
-def serve_several(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+def _place(options: argparse.Namespace) -> str:
+    """Where is served, for the log."""
+    if options.uds is not None:
+        return str(options.uds)
+    host, port = _address(options)
+    return f"{host}:{port}" if options.fd is None else f"descriptor {options.fd}"
+
+
+def _log_start(options: argparse.Namespace, layer: RedisChannelLayer) -> None:
+    logger.info(
+        "Serving on %s; events go to workers on %s; frames are read by %s",
+        _place(options),
+        layer,
+        "picows" if _has_picows() else "websockets (pip install 'routechan[fast]' for a faster one)",
+    )
+
+
+def serve_several(options: argparse.Namespace, layer: RedisChannelLayer, arguments: Sequence[str]) -> int:
     """Serve in several processes, which accept from one socket that listens.
 
     Args:
         options: of the command line.
+        layer: of the application, for the log.
         arguments: the command line itself, which each process gets.
 
     Returns:
         The exit status.
     """
-    listener = _listener(options)
-    host, port = _address(options)
-    logger.info("Serving on %s", options.uds or f"{host}:{port}")
+    try:
+        listener = _listener(options)
+    except OSError as error:
+        logger.error("There is no serving on %s: %s", _place(options), error.strerror or error)
+        return 1
+    _log_start(options, layer)
     try:
         return Supervisor(
             [sys.executable, "-m", "routechan", *arguments, "--fd", str(listener.fileno())],
             options.processes,
             drain=options.drain + options.graceful_timeout,
-            kind="Server process",
+            kind="server",
             files=[listener.fileno()],
         ).run()
     finally:
@@ -134,12 +155,8 @@ def serve(
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # where it logs each socket, too
     logging.getLogger("uvicorn.error").addFilter(OncePerInterval(Repeats()))
     host, port = _address(options)
-    logger.info(
-        "Serving on %s; events go to workers on %s; frames are read by %s",
-        options.uds or f"{host}:{port}",
-        layer,
-        "picows" if _has_picows() else "websockets (pip install 'routechan[fast]' for a faster one)",
-    )
+    if parent is None:
+        _log_start(options, layer)
     # It raises a signal again when it has ended because of it: to be told to end, and to have done so, is a success.
     signal.signal(signal.SIGTERM, _leave)
 
@@ -168,6 +185,8 @@ def serve(
         )
     )
     if parent is not None:
+        # Whoever ends a service, or types Ctrl-C, signals the children as well: a second signal does not mean hurry.
+        server.handle_exit = partial(_stop, server)  # type: ignore[method-assign]
         parent.listen(partial(_take_order, server))
     server.run(sockets=None if options.fd is None else [socket.socket(fileno=options.fd)])
     if not server.started:
@@ -187,10 +206,14 @@ def _protocol(drain: float) -> Any:
     return Protocol
 
 
+def _stop(server: uvicorn.Server, sig: int, frame: Any) -> None:
+    server.should_exit = True
+
+
 def _take_order(server: uvicorn.Server, order: bytes) -> None:
     """Do what the supervisor says; called on a thread."""
-    server.should_exit = True
     server.force_exit = server.force_exit or order == HURRY
+    os.kill(os.getpid(), signal.SIGTERM)  # as if it came from outside: the application listens to signals too
 
 
 def _leave(number: int, frame: object) -> NoReturn:

@@ -124,7 +124,7 @@ class _Child:
             threading.Thread(target=target, name=f"routechan-child-{number}", daemon=True).start()
 
     def __str__(self) -> str:
-        return f"{self._kind} {self.number} (pid {self.process.pid})"
+        return f"{self._kind.capitalize()} process {self.number} (pid {self.process.pid})"
 
     def order(self, order: bytes, kill_after: float) -> None:
         """Send ``STOP`` or ``HURRY``; kill the process if it has not ended ``kill_after`` seconds later."""
@@ -182,7 +182,7 @@ class Supervisor:
         command: what to run; it has to say that it is ready, and take orders, through ``ParentLink.take()``.
         count: how many processes.
         drain: seconds that each takes to end, once it has to.
-        kind: what each is, for the log.
+        kind: what each is, for the log: a worker or a server.
         files: descriptors of open files that each gets.
     """
 
@@ -192,7 +192,7 @@ class Supervisor:
         count: int,
         *,
         drain: float,
-        kind: str = "Worker process",
+        kind: str = "worker",
         files: Sequence[int] = (),
     ) -> None:
         self._command = list(command)
@@ -214,7 +214,7 @@ class Supervisor:
         """
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         before = {number: signal.signal(number, self._handle) for number in numbers}
-        logger.info("Starting %d processes: %s", len(self._places), self._kind.lower())
+        logger.info("Starting %d %s processes", len(self._places), self._kind)
         try:
             while self._go_on():
                 try:
@@ -256,7 +256,8 @@ class Supervisor:
             place.child = _Child(place.number, self._command, self._events, kind=self._kind, files=self._files)
         except OSError as error:  # the machine has no room for it now
             place.start_at = time.monotonic() + place.longer_pause()
-            logger.error("%s %d cannot be started, and is in %g s: %s", self._kind, place.number, place.pause, error)
+            where = f"{self._kind.capitalize()} process {place.number}"
+            logger.error("%s cannot be started, and is in %g s: %s", where, place.pause, error)
         else:
             place.start_at = None
 
@@ -288,7 +289,7 @@ class Supervisor:
     def _signalled(self, number: int) -> None:
         children = [place.child for place in self._places if place.child is not None]
         if number == signal.SIGHUP:
-            logger.info("Told to replace the processes one by one")
+            logger.info("Told to replace the %s processes one by one", self._kind)
             for child in children:
                 child.outdated = True
             return

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from routechan import Message, cli, route
@@ -427,3 +428,37 @@ async def test_several_processes(pytestconfig: pytest.Config, tmp_path: Path) ->
         assert sockets[-1].close_code == 1012
         assert "Traceback" not in server.output
     layer.close()
+
+
+async def test_several_processes_that_are_all_signalled(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    """As Ctrl-C does, and service managers: sockets are closed with 1012, and nothing is said of errors."""
+    redis = shared(pytestconfig, SingleServer)
+    prefix, path = secrets.token_hex(6), tmp_path / "socket"
+    layer = RedisChannelLayer(hosts=[redis.url], prefix=prefix)
+    words = f"serve --redis {redis.url} --prefix {prefix} --uds {path} --allow-origin * --processes 2"
+    server = ServerProcess(["-m", "routechan", *words.split()], 0)
+    server.answers = lambda: len(re.findall(r"Server process . \(pid \d+\) is ready", server.output)) == 2  # type: ignore[method-assign]
+    with server:
+        async with working(layer, route("websocket.connect", accept)):
+            sockets = [await unix_connect(str(path), "ws://localhost/") for _ in range(6)]
+            pids = [int(pid) for pid in re.findall(r"\(pid (\d+)\) is ready", server.output)]
+            for pid in [*pids, server.process.pid, *pids]:
+                os.kill(pid, signal.SIGINT)
+            await asyncio.gather(*(socket.wait_closed() for socket in sockets))
+            await asyncio.to_thread(server.process.wait, 20)
+        assert server.process.returncode == 0, server.output
+        assert {socket.close_code for socket in sockets} == {1012}
+        assert "Traceback" not in server.output
+        assert not path.exists()
+    layer.close()
+
+
+def test_several_processes_on_an_address_that_is_taken(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        words = f"serve --redis redis://127.0.0.1:1 --port {port} --allow-origin * --processes 2"
+        assert cli.main(words.split()) == 1
+    assert f"There is no serving on 127.0.0.1:{port}: " in caplog.text
+    assert "ddress already in use" in caplog.text

@@ -135,4 +135,4 @@ def test_a_command_that_is_not_there(tmp_path: Path, caplog: pytest.LogCaptureFi
     timer.start()
     assert processes.run() == 0
     timer.join()
-    assert [record.args[2] for record in caplog.records if "cannot be started" in record.getMessage()] == [0.5, 1.0]  # type: ignore[index]
+    assert [record.args[1] for record in caplog.records if "cannot be started" in record.getMessage()] == [0.5, 1.0]  # type: ignore[index]
