@@ -222,7 +222,7 @@ class Connection(WSListener):
             self._pong = b""
 
     def ping(self, frame: bytes) -> None:
-        """Send the bytes of a ping."""
+        """Send ``frame``, the bytes of a ping."""
         self.transport.write(frame)
 
     def hears(self) -> bool:

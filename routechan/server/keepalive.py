@@ -13,7 +13,7 @@ class Pinged(Protocol):
     """A connection that is pinged."""
 
     def ping(self, frame: bytes) -> None:
-        """Send the bytes of a ping."""
+        """Send ``frame``, the bytes of a ping."""
 
     def hears(self) -> bool:
         """Whether it is being read, so that an answer would be heard."""
