@@ -6,23 +6,19 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect, unix_connect
-from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
+from websockets.asyncio.client import connect
 
 from routechan import Message, cli, route
 from routechan.asgi import ServerOptions
@@ -32,10 +28,10 @@ from routechan.relay.server import EVENT_TIMEOUT
 from routechan.server import WebSocketProtocol
 from tests.waiting import until
 
-from ..processes import ROOT, ServerProcess, free_port
-from ..redis_servers import SingleServer, shared
-from .asgi.consumers import accept, echo
-from .monitor.helpers import working
+from ...processes import ROOT, ServerProcess, free_port
+from ...redis_servers import SingleServer, shared
+from ..asgi.consumers import accept, echo
+from ..monitor.helpers import working
 
 SOCKETS = 50
 
@@ -50,16 +46,6 @@ class Served:
 
     def run(self, sockets: object) -> None:
         pass
-
-
-@pytest.fixture(autouse=True)
-def uvicorn_log() -> Iterator[None]:
-    """What serving in this process changes of uvicorn's log is gone in the end."""
-    logger = logging.getLogger("uvicorn.error")
-    level, filters = logger.level, list(logger.filters)
-    yield
-    logger.setLevel(level)
-    logger.filters[:] = filters
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -79,12 +65,6 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         cli.main(["serve", *arguments])
     assert ended.value.code == 2
     return capsys.readouterr().err.split("error: ")[1].strip()
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (cli.REDIS_VARIABLE, cli.KEYS_VARIABLE):
-        monkeypatch.delenv(variable, raising=False)
 
 
 def test_the_layer_of_the_command_line() -> None:
@@ -376,89 +356,3 @@ def test_what_reads_the_frames(there: bool, monkeypatch: pytest.MonkeyPatch, cap
         with pytest.raises(SystemExit):
             cli.main([*words, "--drain", "5"])
     assert ("read by picows" in caplog.text) is there
-
-
-async def test_several_processes(pytestconfig: pytest.Config, tmp_path: Path) -> None:
-    """They share the address; one that dies is started again, and all are replaced one by one while clients come."""
-    redis = shared(pytestconfig, SingleServer)
-    prefix = secrets.token_hex(6)
-    layer = RedisChannelLayer(hosts=[redis.url], prefix=prefix)
-    port = free_port()
-    words = (
-        f"serve --redis {redis.url} --prefix {prefix} --port {port} --allow-origin * --processes 2 --graceful-timeout 5"
-    )
-    ready = re.compile(r"Server process \d \(pid (\d+)\) is ready")
-
-    async def opened() -> Any:
-        """A socket that works. A process that is told to stop may close one at any point of this."""
-        while True:
-            try:
-                socket = await connect(f"ws://127.0.0.1:{port}/")
-                await socket.send("hello")
-                assert await socket.recv() == "hello"
-            except InvalidStatus as refused:
-                if refused.response.status_code != 503:
-                    raise
-            except (InvalidMessage, ConnectionClosed):
-                continue
-            else:
-                return socket
-
-    async def asks(count: int) -> list[Any]:
-        return await asyncio.gather(*(opened() for _ in range(count)))
-
-    with ServerProcess(["-m", "routechan", *words.split()], port) as server:
-        routing = [route("websocket.connect", accept), route("websocket.receive", echo)]
-        async with working(layer, *routing, threads=4):
-            await until(lambda: len(ready.findall(server.output)) == 2)
-            sockets = await asks(20)
-            os.kill(int(ready.findall(server.output)[0]), signal.SIGKILL)
-            await until(lambda: len(ready.findall(server.output)) == 3)
-            sockets += await asks(10)
-            server.process.send_signal(signal.SIGHUP)
-            while len(ready.findall(server.output)) < 5:
-                sockets += await asks(1)
-            assert len(set(ready.findall(server.output))) == 5
-            sockets += await asks(5)
-            server.process.send_signal(signal.SIGTERM)
-            await asyncio.gather(*(socket.wait_closed() for socket in sockets))
-            await asyncio.to_thread(server.process.wait, 20)
-        assert server.process.returncode == 0, server.output
-        assert {socket.close_code for socket in sockets} == {1006, 1012}
-        assert sockets[-1].close_code == 1012
-        assert "Traceback" not in server.output
-    layer.close()
-
-
-async def test_several_processes_that_are_all_signalled(pytestconfig: pytest.Config, tmp_path: Path) -> None:
-    """As Ctrl-C does, and service managers: sockets are closed with 1012, and nothing is said of errors."""
-    redis = shared(pytestconfig, SingleServer)
-    prefix, path = secrets.token_hex(6), tmp_path / "socket"
-    layer = RedisChannelLayer(hosts=[redis.url], prefix=prefix)
-    words = f"serve --redis {redis.url} --prefix {prefix} --uds {path} --allow-origin * --processes 2"
-    server = ServerProcess(["-m", "routechan", *words.split()], 0)
-    server.answers = lambda: len(re.findall(r"Server process . \(pid \d+\) is ready", server.output)) == 2  # type: ignore[method-assign]
-    with server:
-        async with working(layer, route("websocket.connect", accept)):
-            sockets = [await unix_connect(str(path), "ws://localhost/") for _ in range(6)]
-            pids = [int(pid) for pid in re.findall(r"\(pid (\d+)\) is ready", server.output)]
-            for pid in [*pids, server.process.pid, *pids]:
-                os.kill(pid, signal.SIGINT)
-            await asyncio.gather(*(socket.wait_closed() for socket in sockets))
-            await asyncio.to_thread(server.process.wait, 20)
-        assert server.process.returncode == 0, server.output
-        assert {socket.close_code for socket in sockets} == {1012}
-        assert "Traceback" not in server.output
-        assert not path.exists()
-    layer.close()
-
-
-def test_several_processes_on_an_address_that_is_taken(caplog: pytest.LogCaptureFixture) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        words = f"serve --redis redis://127.0.0.1:1 --port {port} --allow-origin * --processes 2"
-        assert cli.main(words.split()) == 1
-    assert f"There is no serving on 127.0.0.1:{port}: " in caplog.text
-    assert "ddress already in use" in caplog.text
