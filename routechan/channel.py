@@ -56,6 +56,9 @@ class _Target(ABC):
     #: Whether there are readers who wait for this very name.
     _read_by_name = False
 
+    #: How often it was said that what is kept for its connection has changed; None: it is none of this process.
+    changes: int | None = None
+
     def __init__(
         self,
         name: str | bytes,

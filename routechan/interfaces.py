@@ -22,6 +22,10 @@ HTTP_CHANNELS = ("http.request", "http.disconnect")
 #: no consumer takes this request, so leave it to the HTTP application.
 FAILED, UNROUTED = "__failed__", "__unrouted__"
 
+#: The key of what is said to the reply channel of a socket when something that its process may keep between the
+#: socket's events has changed elsewhere. It sends nothing to the client.
+CHANGED = "__changed__"
+
 #: What a connection waits for whose event has been consumed.
 NOT_ANSWERED = (
     'its consumer has ended without an answer; that of websocket.connect has to send {"accept": True}, that of '
@@ -43,13 +47,15 @@ class Outlet(Protocol):
 
     ``name`` is its reply channel. ``client`` is whose connection it is, as far as the server knows: the address, else
     the name; where threads are scarce, clients take turns. ``closed``: nothing more may be sent. ``paced``: an
-    immediate send from a consumer's thread waits until the client has taken it.
+    immediate send from a consumer's thread waits until the client has taken it. ``changes``: how often it was said,
+    with ``CHANGED``, that what is kept between its events has changed.
     """
 
     name: str
     client: str
     closed: bool
     paced: bool
+    changes: int
 
     def deliver(self, content: Content) -> Awaitable[None] | None:
         """Take ``content``, a message of the reply channel, on the event loop.

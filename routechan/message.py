@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 import sys
 from collections.abc import Awaitable, Callable, ItemsView, KeysView, ValuesView
 from typing import Any, Generic, NoReturn, TypeVar
@@ -13,14 +12,11 @@ from .channel import Channel
 from .encoding import Content
 from .inspection import name_that_thing
 from .layers.base import BaseChannelLayer
+from .names import is_of_a_socket
 from .outbox import open_outbox
 
 Self = TypeVar("Self", bound="Message")
 Value = TypeVar("Value")
-
-
-#: Reply channels of sockets, as servers of this library name them. Those of test clients are others, and take anything.
-_of_a_socket = re.compile(r"websocket\.send\.[^.!]{6}\.[^!]+!").match
 
 
 class _made_once(Generic[Value]):
@@ -61,18 +57,26 @@ class _SocketChannel(Channel):
         return super()._post(layer, content, delay, headers)
 
 
-class _Missing:
-    """An attribute that a message has only where something has put it there; without it, the error says what to do.
+class _Given:
+    """An attribute that a message has only where something gives it; without it, the error says what to do.
 
     An attribute of the instance comes before it, so it costs nothing. A ``__getattr__`` would slow down all others.
     """
 
-    def __init__(self, name: str, advice: str) -> None:
+    def __init__(self, name: str, advice: str, make: Callable[[Any], Any] | None) -> None:
         self._name = name
         self._advice = advice
+        self._make = make
 
-    def __get__(self, instance: Any, owner: type | None = None) -> NoReturn:
-        frame = sys._getframe(1)
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        made = None if self._make is None or instance is None else self._make(instance)
+        if made is None:
+            self._refuse(instance)
+        instance.__dict__[self._name] = made
+        return made
+
+    def _refuse(self, instance: Any) -> NoReturn:
+        frame = sys._getframe(2)
         consumer = getattr(open_outbox(), "consumer", None)
         advice = self._advice
         if self._name in getattr(instance, "content", ()):
@@ -121,7 +125,8 @@ class Message:
         name = self._reply_name
         if not name:
             return None
-        kind = _SocketChannel if type(name) is str and _of_a_socket(name) else Channel
+        # The reply channels of test clients take anything.
+        kind = _SocketChannel if type(name) is str and is_of_a_socket(name) else Channel
         return kind(name, channel_layer=self.channel_layer)
 
     def __getitem__(self, key: str) -> Any:
@@ -161,7 +166,18 @@ def advise(**advice: str) -> None:
         **advice: The attribute, and what to do.
     """
     for name, text in advice.items():
-        setattr(Message, name, _Missing(name, text))
+        setattr(Message, name, _Given(name, text, None))
+
+
+def give(name: str, make: Callable[[Any], Any], advice: str) -> None:
+    """Make an attribute of messages when it is first used.
+
+    Args:
+        name: The attribute.
+        make: Called with the message; it returns the value, or None for a message that is not to have it.
+        advice: What to do then, as that of ``advise``.
+    """
+    setattr(Message, name, _Given(name, advice, make))
 
 
 advise(

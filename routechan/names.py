@@ -21,6 +21,10 @@ MAX_LENGTH = 99
 _channel = re.compile(r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?").fullmatch
 _group = re.compile(r"[a-zA-Z0-9\-_.]+").fullmatch
 
+#: Whether a name is that of a socket's reply channel, as servers of this library make it. Those of test clients are
+#: others.
+is_of_a_socket = re.compile(r"websocket\.send\.[^.!]{6}\.[^!]+!").match
+
 _ALLOWED = "ASCII letters, digits, '-', '_' and '.'"
 
 

@@ -200,6 +200,7 @@ class _Gone:
 
     closed = True
     paced = False
+    changes = 0
 
     def __init__(self, name: str) -> None:
         self.name = self.client = name

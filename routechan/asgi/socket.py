@@ -13,7 +13,7 @@ from ..telemetry.counters import counters
 from ..telemetry.log_fields import log_fields
 from ..telemetry.repeats import Repeats
 from .options import ServerOptions
-from .translation import Denial, Event, SocketReply, may_close_with, socket_reply
+from .translation import CHANGED_ELSEWHERE, Denial, Event, SocketReply, may_close_with, socket_reply
 from .waiting import Waiting
 from .writer import Send, Writer
 
@@ -57,6 +57,7 @@ class Socket(Writer):
         "_options",
         "_repeats",
         "accepted",
+        "changes",
         "client",
         "close_code",
         "closed",
@@ -92,6 +93,7 @@ class Socket(Writer):
         self.closed = False
         self.told = False  # whether consumers have been told that the socket is gone
         self.close_code: int | None = None  # the code this side closed with
+        self.changes = 0
         self.dropped = 0  # messages that its slow client did not take
         self._options = options
         self._capacity = options.socket_capacity
@@ -114,7 +116,10 @@ class Socket(Writer):
         self.reply(socket_reply(content))
 
     def reply(self, reply: SocketReply) -> None:
-        """Carry out a parsed ``reply``; closed sockets ignore it."""
+        """Carry out a parsed ``reply``; closed sockets send nothing."""
+        if reply is CHANGED_ELSEWHERE:
+            self.changes += 1
+            return
         if self.closed:
             return
         accept, data, close, reason = reply

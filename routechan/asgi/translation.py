@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..encoding import Content, check_content
 from ..exceptions import InvalidContent, UselessContent
-from ..interfaces import FAILED, UNROUTED
+from ..interfaces import CHANGED, FAILED, UNROUTED
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -188,6 +188,9 @@ SocketReply = tuple["bool | None", "Event | None", "int | None", "str | None"]
 #: The keys of a message for a WebSocket.
 REPLY_KEYS = frozenset({"accept", "text", "bytes", "close"})
 
+#: The reply that says ``CHANGED``; compared by identity.
+CHANGED_ELSEWHERE: SocketReply = (None, None, None, CHANGED)
+
 
 def socket_reply(content: Content) -> SocketReply:
     """A message for a WebSocket, parsed.
@@ -206,6 +209,8 @@ def socket_reply(content: Content) -> SocketReply:
     check_content(content)
     if FAILED in content:
         return False, None, None, str(content[FAILED])
+    if CHANGED in content:
+        return CHANGED_ELSEWHERE
     # A dict with ``type`` is an event for class-based Channels 4 consumers in the same group: ignore its unknown keys.
     if not REPLY_KEYS.issuperset(content) and "type" not in content:
         unknown = ", ".join(sorted(repr(key) for key in content if key not in REPLY_KEYS))

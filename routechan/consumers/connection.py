@@ -89,6 +89,9 @@ class _OwnReplyChannel(Channel):
     immediate sends from a thread to an outlet that is ``paced``, each when the client has taken the one before.
     """
 
+    #: What decorators keep for the connection between its events, of which one is run after another.
+    kept: Any = None
+
     def __init__(self, outlet: Outlet, channel_layer: SyncChannelLayer) -> None:
         super().__init__(outlet.name, channel_layer=channel_layer)
         self.post = self.apost = outlet.deliver  # type: ignore[method-assign]
@@ -101,6 +104,14 @@ class _OwnReplyChannel(Channel):
     @property
     def closed(self) -> bool:  # type: ignore[override]
         return self._outlet.closed
+
+    @property
+    def changes(self) -> int:  # type: ignore[override]
+        return self._outlet.changes
+
+    def changed(self) -> None:
+        """Say that what is kept has changed; from any thread."""
+        self._outlet.changes += 1
 
     def _send_now(self, content: Content, delay: float, headers: dict[str, Any] | None = None) -> None:
         if delay or not self._outlet.paced or not self._loop.is_running() or self._process != os.getpid():

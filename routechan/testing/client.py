@@ -14,6 +14,7 @@ from ..concurrency import refuse_on_loop
 from ..consumers.dispatch import Invocation
 from ..encoding import Content
 from ..inspection import Consumer
+from ..interfaces import CHANGED
 from ..layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, SyncChannelLayer, channel_layers
 from ..layers.base import Delivery
 from ..layers.recording import recorded
@@ -62,10 +63,14 @@ class Client:
 
     def _receive(self, channel: str) -> Delivery | None:
         layer = self.channel_layer
-        if isinstance(layer, SyncChannelLayer):
-            return layer.receive_delivery([channel])
-        name, content = layer.receive_many([channel])
-        return None if name is None else Delivery(name, content, {})
+        while True:
+            if isinstance(layer, SyncChannelLayer):
+                delivery = layer.receive_delivery([channel])
+            else:
+                name, content = layer.receive_many([channel])
+                delivery = None if name is None else Delivery(name, content, {})
+            if delivery is None or CHANGED not in delivery.content:  # that is for a server, and no client sees it
+                return delivery
 
     def get_consumer_by_channel(self, channel: str) -> Consumer | None:
         """The consumer that a message ``{"text": ""}`` on ``channel`` is routed to, or None (TC-09)."""

@@ -6,11 +6,13 @@ import asyncio
 import copy
 import pickle
 import re
+from typing import Any
 
 import pytest
 
 from routechan import Channel, Message
 from routechan.layers import SyncChannelLayer
+from routechan.message import give
 
 from .helpers import ForeignLayer, drain, message, of_kind, run_here, run_on_loop
 
@@ -195,3 +197,14 @@ def test_replies_to_a_test_client(default_layer: SyncChannelLayer) -> None:
     for name in ("websocket.send.default.abc", "websocket.send.test!1", "answers", "http.response.abcdef.elsewhere!1"):
         run_here(consumer, {"reply_channel": name}, layer=default_layer)
         assert drain(default_layer, name[: name.find("!") + 1] or name) == [{"message": "a"}]
+
+
+def test_an_attribute_that_is_made_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MS-07: it is made once, for messages that are to have it; others lack it as any other."""
+    monkeypatch.setattr(Message, "greeting", None, raising=False)
+    give("greeting", lambda message: [message["text"]] if "text" in message else None, "send it a text")
+    mine: Any = Message({"text": "hello"}, "websocket.receive", None)
+    assert mine.greeting == ["hello"]
+    assert mine.greeting is mine.greeting
+    with pytest.raises(AttributeError, match=rf"no attribute 'greeting' \({re.escape(__file__)}:\d+\): send it a text"):
+        _ = Message({}, "websocket.receive", None).greeting  # type: ignore[attr-defined]

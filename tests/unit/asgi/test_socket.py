@@ -11,6 +11,7 @@ from routechan.asgi import ServerOptions, translation
 from routechan.asgi.socket import Socket
 from routechan.asgi.waiting import Waiting
 from routechan.exceptions import InvalidContent
+from routechan.interfaces import CHANGED
 from routechan.telemetry.repeats import Repeats
 
 from .clients import close, data, logged, text, ticks
@@ -243,3 +244,16 @@ async def test_a_close_always_has_room() -> None:
     client.reads.set()
     await client.socket.flushed()
     assert client.got == [text("0"), text("1"), text("2"), close(4001)]
+
+
+async def test_what_is_kept_has_changed() -> None:
+    """A process that keeps something for a socket is told so, in each state; the client gets nothing."""
+    client = Client()
+    for before in ([], [{"accept": True}], [{"close": True}]):
+        for reply in before:
+            client.socket.deliver(reply)
+        await ticks()
+        got, changes = [*client.got], client.socket.changes
+        client.socket.deliver({CHANGED: True})
+        await ticks()
+        assert (client.got, client.socket.changes) == (got, changes + 1)

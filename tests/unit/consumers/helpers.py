@@ -29,6 +29,7 @@ class Outlet:
 
     def __init__(self, name: str = "websocket.send.here!1") -> None:
         self.name = self.client = name
+        self.changes = 0
         self.closed = False
         self.delivered: list[Content] = []
         self.failures: list[object] = []

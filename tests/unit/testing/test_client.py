@@ -22,6 +22,7 @@ from routechan import (
     route,
 )
 from routechan.exceptions import InvalidContent, WouldBlock
+from routechan.interfaces import CHANGED
 from routechan.layers import channel_layers
 from routechan.testing import Client, WSClient, fresh_layer
 
@@ -375,3 +376,13 @@ def test_another_alias(layer: Any) -> None:
         assert client.receive() == {"text": "hello"}
         assert other.group_channels("friends") == [client.reply_channel]
         assert layer.group_channels("friends") == []
+
+
+def test_what_is_said_to_servers() -> None:
+    """TC-26: a client gets nothing of what tells a server that it keeps something which has changed."""
+    client = WSClient([])
+    Channel(client.reply_channel).send({CHANGED: True})
+    assert client.receive() is None
+    Channel(client.reply_channel).send({CHANGED: True})
+    Channel(client.reply_channel).send({"text": "1"})
+    assert client.receive() == 1
