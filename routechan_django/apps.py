@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_out
 from django.core import checks
 from django.core.signals import setting_changed
@@ -37,6 +38,8 @@ class RoutechanConfig(AppConfig):
         channel_layers.configure(make_layer)
         setting_changed.connect(forget_layers, dispatch_uid="routechan_forget_layers")
         user_logged_out.connect(logins.logged_out, dispatch_uid="routechan_logged_out")
+        if apps.is_installed("django.contrib.auth"):
+            logins.watch_users(get_user_model())
         connect_signals()
         reuse_backends()
         monkeypatch_django()

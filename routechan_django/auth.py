@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase
+from django.db.models import Model
 
-from routechan import Group
+from routechan import Group, Message
 from routechan.layers import DEFAULT_CHANNEL_LAYER
+from routechan.message import give
 
 from . import conf
 from .sessions import channel_and_http_session, channel_session, http_session, logins
 from .sessions.browser import with_channel_and_http_session, with_http_session
-from .sessions.connection import decorate_in_session, with_channel_session
+from .sessions.connection import at_hand, decorate_in_session, is_own, kept_of, with_channel_session
 from .sessions.decorators import Call, CallContext, F, decorate
 from .sessions.logins import CLOSE_CODE
 from .sessions.stores import ChannelSession
@@ -71,7 +74,7 @@ def channel_session_user(func: F) -> F:
     Returns:
         The decorated consumer; without a login its ``message.user`` is an ``AnonymousUser``.
     """
-    return decorate_in_session("channel_session_user", func, _with_channel_session_user)
+    return decorate_in_session("channel_session_user", func, _with_channel_session_user, at_hand=_at_hand)
 
 
 def http_session_user(func: F) -> F:
@@ -177,15 +180,48 @@ def _with_channel_session_user(call: Call) -> Iterator[bool]:
         session = message.channel_session
         # The consumer of the disconnect learns whose socket it was: no client has a say in that event.
         if message.channel_name == "websocket.disconnect" or logins.checks.holds(session):
-            _set_user(call, session)
+            _give_user(message)
+            if call.is_async or is_own(message):  # a void login is gone from the session before the consumer begins
+                _ = message.user  # reads it
         elif conf.closes_on_logout():
             message.reply_channel.send({"close": CLOSE_CODE})
-            _set_user(call, None)
+            message.user = _get_user(None)
             should_run = False
         else:
             session.flush()
-            _set_user(call, None)
+            message.user = _get_user(None)
         yield should_run
+
+
+def _at_hand(message: Message, is_async: bool) -> Any:
+    kept = kept_of(message)
+    if kept is None or not logins.checks.is_at_hand(kept):
+        return None
+    _give_user(message)
+    return at_hand(message, is_async)
+
+
+#: In the attributes of a message whose ``user`` is that of its channel session, and is read when it is first used.
+_GIVES_USER = "__gives_user__"
+
+
+def _give_user(message: Message) -> None:
+    given = vars(message)
+    given.pop("user", None)  # that of the browser, from a decorator further out
+    given[_GIVES_USER] = True
+
+
+def _make_user(message: Any) -> Any:
+    return _user_of(message.channel_session) if _GIVES_USER in vars(message) else None
+
+
+give(
+    "user",
+    _make_user,
+    "decorate the consumer with channel_session_user of routechan_django.auth, that of websocket.connect with "
+    "channel_session_user_from_http, that of http.request with http_session_user; on a class of "
+    "routechan_django.generic write http_user = True",
+)
 
 
 @contextmanager
@@ -193,7 +229,7 @@ def _with_http_session_user(call: Call) -> Iterator[bool]:
     with with_http_session(call) as should_run:
         message: Any = call.message
         session = message.http_session
-        _set_user(call, session)
+        message.user = _get_user(session)
         admitted = should_run
         if message.channel_name == "websocket.connect" and message.user.is_authenticated:
             logins.opened(message, session)
@@ -208,7 +244,9 @@ def _with_user_from_http(inner: Any) -> CallContext:
     def context(call: Call) -> Iterator[bool]:
         message: Any = call.message
         with _with_http_session_user(call) as admitted:
-            browser = message.http_session
+            browser, user = message.http_session, _copy_of(message.user)
+            key = None if browser is None else logins.user_in(browser)
+            version = logins.checks.version(key)
 
             def transfer(session: SessionBase) -> None:
                 if browser is not None:
@@ -216,6 +254,9 @@ def _with_user_from_http(inner: Any) -> CallContext:
 
             with inner(call, transfer) as should_run:
                 yield should_run and admitted
+            kept = getattr(message.channel_session, "kept", None)
+            if kept is not None:
+                logins.checks.remember_user(kept, key, user, version)
 
     return context
 
@@ -224,9 +265,48 @@ _with_channel_session_user_from_http = _with_user_from_http(with_channel_session
 _with_channel_and_http_session_user_from_http = _with_user_from_http(with_channel_and_http_session)
 
 
-def _set_user(call: Call, session: SessionBase | None) -> None:
+def _user_of(session: Any) -> Any:
+    """The user who is logged in in a channel session.
+
+    A connection remembers its user as long as its login is not looked at again. Each event has a copy, so that what a
+    consumer changes in it, and what it has looked up through it, is gone with the event.
+    """
+    if logins.user_in(session) is None:
+        return _get_user(None)
+    kept = getattr(session, "kept", None)
+    if kept is not None and kept.user is not None and not session.modified:
+        return _copy_of(kept.user)
+    return _read_user(session)
+
+
+def _read_user(session: Any) -> Any:
+    changed = session.modified
+    user = _get_user(session)
+    if session.modified and not changed and not getattr(session, "in_use", True) and not session.is_empty():
+        session.save()  # a hash that was renewed, for a user that is first used when the consumer has ended
+    _remember(session, user)
+    return user
+
+
+def _remember(session: Any, user: Any) -> None:
+    """Remember ``user`` for the next events of the connection, if these find the login that is in ``session``."""
+    kept = getattr(session, "kept", None)
+    if kept is not None and kept.login is not None and not session.modified:
+        kept.user = _copy_of(user)
+
+
+def _copy_of(user: Any) -> Any:
+    """A copy of a ``user``, without what it shares with others: ``copy`` takes models apart as for a pickle."""
+    if not isinstance(user, Model):
+        return copy(user)
+    made = type(user).__new__(type(user))
+    vars(made).update(user.__getstate__())
+    return made
+
+
+def _get_user(session: SessionBase | None) -> Any:
     request: Any = _UserRequest({} if session is None else _SessionWithFixedKey(session))
-    call.message.user = auth.get_user(request)  # type: ignore[attr-defined]
+    return auth.get_user(request)
 
 
 class _UserRequest:

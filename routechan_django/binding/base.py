@@ -437,8 +437,9 @@ def _by_binding(instance: Any, attribute: str) -> dict[type[Binding], Any]:
 
 
 def _user_of(message: Message) -> Any:
-    if "user" in vars(message):
-        return message.user  # type: ignore[attr-defined]
+    user = getattr(message, "user", None)
+    if user is not None:
+        return user
     # The module defines models, so it cannot be imported before Django is set up.
     from django.contrib.auth.models import AnonymousUser  # noqa: PLC0415
 

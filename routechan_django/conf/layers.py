@@ -105,6 +105,11 @@ def runs_in_workers(alias: str) -> bool:
     return bool((layer_config(alias) or {}).get("CONSUMERS") == WORKERS)
 
 
+def inline_aliases() -> list[str]:
+    """The aliases of the layers whose consumers run in server processes."""
+    return [alias for alias in layers() if not (has_no_routing(alias) or runs_in_workers(alias))]
+
+
 def has_no_routing(alias: str) -> bool:
     """Whether no routing is named for the layer ``alias``, and Channels is there to use it without one."""
     config = layers().get(alias)

@@ -25,15 +25,6 @@ from routechan.message import advise
 F = TypeVar("F", bound=Callable[..., Any])
 
 advise(
-    user=(
-        "decorate the consumer with channel_session_user of routechan_django.auth, that of websocket.connect with "
-        "channel_session_user_from_http, that of http.request with http_session_user; on a class of "
-        "routechan_django.generic write http_user = True"
-    ),
-    channel_session=(
-        "decorate the consumer with channel_session of routechan_django.sessions, or with channel_session_user of "
-        "routechan_django.auth; on a class of routechan_django.generic write channel_session = True"
-    ),
     http_session=(
         "decorate the consumer with http_session of routechan_django.sessions, which is for websocket.connect and "
         "http.request; for later events too decorate all of them with channel_and_http_session"
@@ -58,18 +49,28 @@ class Call:
 
     def changed(self) -> bool:
         """Whether a session of the message has to be saved."""
-        sessions = (vars(self.message).get(name) for name in ("channel_session", "http_session"))
-        return any(session is not None and session.modified for session in sessions)
+        return has_changed(self.message)
+
+
+def has_changed(message: Message) -> bool:
+    """Whether a session of ``message`` has to be saved."""
+    given = vars(message)
+    channel, http = given.get("channel_session"), given.get("http_session")
+    return bool((channel is not None and channel.modified) or (http is not None and http.modified))
 
 
 #: Makes the context manager around one call; it yields whether to run the consumer.
 CallContext = Callable[[Call], AbstractContextManager[bool]]
 
+#: Makes the context of a call for which all is in memory, plain and async, from the message and whether the consumer is
+#: async; None where the other context is needed.
+AtHand = Callable[[Message, bool], Any]
+
 #: The same, from the positional arguments of the call; for an async consumer an async context manager.
 _ArgsContext = Callable[[tuple[Any, ...]], Any]
 
 
-def decorate(name: str, func: F, context: CallContext, *, only_saves: bool = True) -> F:
+def decorate(name: str, func: F, context: CallContext, *, only_saves: bool = True, at_hand: AtHand | None = None) -> F:
     """The consumer ``func`` with a context around each call, as a function of the same kind.
 
     The message is looked for among the first two positional arguments, so methods are decorated as well as functions
@@ -81,6 +82,7 @@ def decorate(name: str, func: F, context: CallContext, *, only_saves: bool = Tru
         context: Makes the context of a call.
         only_saves: Whether leaving the context does nothing but save sessions. Then an async consumer that changed
             none saves the hop to the thread and back, which costs more than reading a session from a cache.
+        at_hand: Asked before, unless the consumer streams: makes a context that costs next to nothing.
 
     Raises:
         ValueError: From a call without a message.
@@ -92,8 +94,13 @@ def decorate(name: str, func: F, context: CallContext, *, only_saves: bool = Tru
     streams = inner_kind in (Kind.STREAM, Kind.ASYNC_STREAM)
     on_loop = kind in (Kind.ASYNC, Kind.ASYNC_STREAM)
 
+    asks = None if streams else at_hand
+
     def context_of(args: tuple[Any, ...]) -> Any:
-        call = Call(_message_of(args, name), is_async, streams)
+        message = _message_of(args, name)
+        if asks is not None and (light := asks(message, is_async)) is not None:
+            return light
+        call = Call(message, is_async, streams)
         return _ThreadContext(context(call), call if only_saves else None) if on_loop else context(call)
 
     wrap = {Kind.PLAIN: _plain, Kind.ASYNC: _async, Kind.STREAM: _stream, Kind.ASYNC_STREAM: _async_stream}[kind]
@@ -109,15 +116,34 @@ def _message_of(args: tuple[Any, ...], name: str) -> Message:
 
 def _plain(func: Callable[..., Any], context: _ArgsContext) -> Callable[..., Any]:
     def consumer(*args: Any, **kwargs: Any) -> Any:
-        with ExitStack() as stack:
-            if not stack.enter_context(context(args)):
-                return None
-            result = func(*args, **kwargs)
+        entered = context(args)
+        should_run = entered.__enter__()
+        try:  # an ``ExitStack`` costs as much as all the rest
+            result = func(*args, **kwargs) if should_run else None
             if result is not None and kind_of_unfinished(result) is not None:
-                return _unfinished(result, stack.pop_all())
-            return result
+                _read_ahead(args)
+                stack = ExitStack()
+                stack.push(entered)
+                return _unfinished(result, stack)
+        except BaseException as error:
+            if not entered.__exit__(type(error), error, error.__traceback__):
+                raise
+            return None
+        entered.__exit__(None, None, None)
+        return result
 
     return consumer
+
+
+def _read_ahead(args: tuple[Any, ...]) -> None:
+    """Read what a consumer is given that is read when it is used: one on the event loop could not."""
+    for message in args[:2]:
+        for name in ("channel_session", "http_session"):
+            session = getattr(message, name, None) if isinstance(message, Message) else None
+            if session is not None:
+                session.keys()
+        if isinstance(message, Message):
+            getattr(message, "user", None)
 
 
 def _async(func: Callable[..., Any], context: _ArgsContext) -> Callable[..., Any]:
@@ -171,6 +197,22 @@ async def _async_items(generator: Any, entered: ExitStack) -> AsyncIterator[Any]
             yield item
 
 
+async def on_thread(leave: Callable[..., object], *how: Any) -> None:
+    """Leave a context on asgiref's thread for database work.
+
+    Args:
+        leave: The exit of a context; where it is called a second time it does nothing.
+        *how: Its arguments.
+    """
+    try:
+        await sync_to_async(leave)(*how)
+    except asyncio.CancelledError:
+        # A stream is cancelled when its connection is over. If the thread has not begun, nothing is saved yet; the
+        # garbage collector would leave the context, any time later and on any thread.
+        await sync_to_async(leave)(*how)
+        raise
+
+
 class _ThreadContext:
     """An async context manager that enters and leaves ``manager`` on asgiref's thread for database work.
 
@@ -192,13 +234,7 @@ class _ThreadContext:
         if self._call is not None and not self._call.changed():
             self._leave(kind, error, traceback)
             return
-        try:
-            await sync_to_async(self._leave)(kind, error, traceback)
-        except asyncio.CancelledError:
-            # A stream is cancelled when its connection is over. If the thread has not begun, nothing is saved yet; the
-            # garbage collector would leave the context, any time later and on any thread.
-            await sync_to_async(self._leave)(kind, error, traceback)
-            raise
+        await on_thread(self._leave, kind, error, traceback)
 
     def _leave(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -52,7 +52,7 @@ def is_over(invocation: Any) -> bool:
 
 def _may_be_stored(session: Any) -> bool:
     # An async consumer that was cancelled does not wait until its thread has saved what it changed.
-    return bool(getattr(session, "found", True) or session.modified)
+    return bool(not getattr(session, "was_read", True) or getattr(session, "found", True) or session.modified)
 
 
 def _is_answered(invocation: Any) -> bool:
@@ -76,9 +76,9 @@ def remove_session(invocation: Any) -> None:
     message: Message = invocation.message
     try:
         session = vars(message).get("channel_session")
-        if session is None:
+        if not isinstance(session, ChannelSession):
             session = ChannelSession(message.reply_channel.name)  # type: ignore[union-attr]
-        session.delete()
+        session.remove()
     except Exception as error:  # the connection ends anyway, and so does the row, when it expires
         logger.warning(
             "The channel session of a connection that is over could not be removed: %r",

@@ -15,12 +15,15 @@ from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
+from django.db.models.signals import post_delete, post_save
 
 from routechan import Group, Message
+from routechan.interfaces import CHANGED
 from routechan.layers import DEFAULT_CHANNEL_LAYER
 from routechan.telemetry.log_fields import message_log_fields
 
 from .. import conf
+from .kept import Kept, after_commit
 from .stores import ChannelSession, browser_store
 
 logger = logging.getLogger("routechan")
@@ -101,7 +104,7 @@ def _session_group_name(key: str) -> str:
 
 def user_in(session: SessionBase) -> str | None:
     """The primary key, as text, of the user who is logged in in ``session``; None where nobody is."""
-    user: str | None = session.get(SESSION_KEY)
+    user: str | None = session.user_key if isinstance(session, ChannelSession) else session.get(SESSION_KEY)
     return user
 
 
@@ -160,22 +163,27 @@ class LoginChecks:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._found_at: dict[tuple[str, str], float] = {}
+        self._versions: dict[str, int] = {}  # user -> how often this process has saved it
+        self._forgotten = 0
 
     def holds(self, session: SessionBase) -> bool:
         """Whether the login in a channel session still stands.
 
         One that came from a browser's session ends with that: when it is logged out, deleted, or has expired, or when
-        somebody else logs in there. Asked again within ``LOGIN_CHECK_INTERVAL``, the answer may be from before.
+        somebody else logs in there. Asked again within ``LOGIN_CHECK_INTERVAL``, the answer may be from before; so may
+        what a connection keeps of a session with a login, which is read again after that time.
 
         Args:
             session: The channel session.
         """
-        key: str | None = getattr(session, "browser_key", None)
+        if isinstance(session, ChannelSession):
+            kept = session.kept
+            if kept is not None and not (session.is_fresh or session.modified or self.is_recent(kept)):
+                session.read_again()
+            self._note(session)
         user = user_in(session)
-        if key is None or user is None:
-            return True
-        found_at = self._found_at.get((key, user))
-        if found_at is not None and self.clock() - found_at < conf.login_check_interval():
+        key: str | None = None if user is None else getattr(session, "browser_key", None)
+        if key is None or user is None or self._was_found(key, user):
             return True
         browser = browser_store(key)
         if browser.get(SESSION_KEY) != user or browser.get(BACKEND_SESSION_KEY) != session.get(BACKEND_SESSION_KEY):
@@ -183,6 +191,61 @@ class LoginChecks:
             return False
         self.remember(key, user)
         return True
+
+    def is_at_hand(self, kept: Kept) -> bool:
+        """Whether ``holds`` says True without a query for a session that is ``kept``, and its user is remembered."""
+        if kept.login is None:
+            return True
+        if kept.user is None or not self.is_recent(kept):
+            return False
+        return kept.browser_key is None or self._was_found(kept.browser_key, kept.login[0])
+
+    def is_recent(self, kept: Kept) -> bool:
+        """Whether the login in what is ``kept`` was looked at within the interval, and its user not saved since."""
+        return kept.login is None or (
+            kept.checked_at is not None
+            and kept.version == self.version(kept.login[0])
+            and self.clock() - kept.checked_at < conf.login_check_interval()
+        )
+
+    def _note(self, session: ChannelSession) -> None:
+        """Note, before the user is read, when the login in a ``session`` was looked at that has just been read."""
+        if not session.was_read and session.kept is None:
+            session.keys()  # reads it
+        kept = session.kept
+        if kept is not None and kept.login is not None and kept.checked_at is None:
+            kept.version = self.version(kept.login[0])
+            kept.checked_at = self.clock()
+
+    def remember_user(self, kept: Kept, key: str | None, user: Any, version: tuple[int, int]) -> None:
+        """Remember the user of the browser's session, if it is that of what is ``kept``.
+
+        Args:
+            kept: What a connection keeps of its session.
+            key: The primary key, as text, of who is logged in in the browser's session.
+            user: The user, for this alone.
+            version: That of the user, when it was read.
+        """
+        if kept.login is None or kept.login[0] != key or kept.checked_at is not None or not user.is_authenticated:
+            return
+        found_at = self._found_at.get((kept.browser_key or "", key))
+        if found_at is not None:
+            kept.checked_at, kept.version, kept.user = found_at, version, user
+
+    def _was_found(self, key: str, user: str) -> bool:
+        found_at = self._found_at.get((key, user))
+        return found_at is not None and self.clock() - found_at < conf.login_check_interval()
+
+    def version(self, user: str | None) -> tuple[int, int]:
+        """What changes when this process saves the ``user``; to be asked before the user is read."""
+        return self._forgotten, self._versions.get(user or "", 0)
+
+    def user_changed(self, user: str) -> None:
+        """The ``user``, as text, was saved or deleted by this process: what is remembered of it is out of date."""
+        if len(self._versions) >= REMEMBERED:
+            self._forgotten += 1
+            self._versions.clear()
+        self._versions[user] = self._versions.get(user, 0) + 1
 
     def remember(self, key: str, user: str) -> None:
         """The login of ``user`` is in the browser's session ``key`` now."""
@@ -230,6 +293,81 @@ def logged_out(sender: Any, request: Any = None, user: Any = None, **kwargs: Any
                 group.send({"close": CLOSE_CODE}, delay=CLOSE_AGAIN)
     except Exception:
         logger.exception("The sockets of a session that is logged out are not told; each finds out at its next event")
+
+
+def watch_users(model: Any) -> None:
+    """Hear of the users that this process saves and deletes, through proxies of their model too.
+
+    Idempotent.
+
+    Args:
+        model: The class of users.
+    """
+    post_save.connect(user_saved, model, dispatch_uid="routechan_user_saved")
+    post_delete.connect(user_deleted, model, dispatch_uid="routechan_user_deleted")
+    for each in model.__subclasses__():  # a receiver of all classes would have every deletion read what it deletes
+        watch_users(each)
+
+
+def user_saved(
+    sender: Any,
+    instance: Any,
+    using: str | None = None,
+    created: bool = False,
+    update_fields: Any = None,
+    **kwargs: Any,
+) -> None:
+    """A ``post_save`` receiver: what connections remember of a user is out of date.
+
+    Other processes are told of a new password and of a user who may not log in, not of every save: that would be a
+    message on the layer each.
+
+    Args:
+        sender: The class of the user; unused.
+        instance: The user.
+        using: The alias of the database.
+        created: Whether it is a new one, whom nobody remembers.
+        update_fields: The names of the fields that were saved; None for all.
+        **kwargs: What else the signal sends; unused.
+    """
+    if created:
+        return
+    fields = update_fields or ()
+    # Django keeps the password that was set, to tell validators of it, until the user is saved.
+    has_new_password = "password" in fields or (not fields and getattr(instance, "_password", None) is not None)
+    _user_changed(instance, using, tells=has_new_password or not getattr(instance, "is_active", True))
+
+
+def user_deleted(sender: Any, instance: Any, using: str | None = None, **kwargs: Any) -> None:
+    """A ``post_delete`` receiver, as ``user_saved``.
+
+    Args:
+        sender: The class of the user; unused.
+        instance: The user.
+        using: The alias of the database.
+        **kwargs: What else the signal sends; unused.
+    """
+    _user_changed(instance, using, tells=True)
+
+
+def _user_changed(instance: Any, using: str | None, *, tells: bool) -> None:
+    user = _key_of_user(instance)
+    checks.user_changed(user)  # this process may read what it has not committed yet
+
+    def committed() -> None:
+        checks.user_changed(user)
+        if tells:
+            _tell_sockets(user)
+
+    after_commit(using, committed)
+
+
+def _tell_sockets(user: str) -> None:
+    try:
+        for alias in conf.inline_aliases():
+            user_group(user, alias).send({CHANGED: True}, immediately=True)
+    except Exception as error:  # the user is saved; its sockets are asked again within LOGIN_CHECK_INTERVAL
+        logger.warning("Other processes could not be told that a user may not log in any more: %r", error)
 
 
 def routed_aliases() -> list[str]:

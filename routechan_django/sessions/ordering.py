@@ -15,7 +15,7 @@ from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from routechan import Channel, ConsumeLater, Message
 from routechan.layers import SyncChannelLayer
 
-from .connection import decorate_in_session, reply_channel_of, with_channel_session
+from .connection import at_hand, decorate_in_session, is_own, reply_channel_of, with_channel_session
 from .decorators import Call, F
 from .ending import PARKED
 from .stores import ChannelSession
@@ -89,7 +89,7 @@ def enforce_ordering(func: F | None = None, slight: bool = False) -> F | Callabl
         raise ValueError("slight ordering was removed in Channels 1.0; use enforce_ordering without slight=True")
 
     def decorator(func: F) -> F:
-        return decorate_in_session("enforce_ordering", func, _with_ordering, only_saves=False)
+        return decorate_in_session("enforce_ordering", func, _with_ordering, only_saves=False, at_hand=_at_hand)
 
     return decorator if func is None else decorator(func)
 
@@ -104,6 +104,9 @@ def _with_ordering(call: Call) -> Iterator[bool]:
         )
     order = int(message["order"])
     with with_channel_session(call):
+        if is_own(message):  # it was handed in when the one before it had ended: none can be missing
+            yield True
+            return
         session: SessionBase = message.channel_session  # type: ignore[attr-defined]
         due = session.get(NEXT_ORDER, 0)
         if order < due and message.channel_name == "websocket.disconnect":
@@ -128,6 +131,10 @@ def _with_ordering(call: Call) -> Iterator[bool]:
         finally:
             if had_its_turn:
                 _advance(session, message, order)
+
+
+def _at_hand(message: Message, is_async: bool) -> Any:
+    return at_hand(message, is_async) if "order" in message else None
 
 
 def _advance(session: SessionBase, message: Message, order: int) -> None:

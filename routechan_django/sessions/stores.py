@@ -9,11 +9,14 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends import file, signed_cookies
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 from django.utils.crypto import salted_hmac
+from django.utils.module_loading import import_string
 
 from .decorators import Call
+from .kept import Kept, keep, tell
 
 #: Seconds after its last save for which the session of an open connection is kept: longer than a socket stays open.
 OPEN_AGE = 365 * 24 * 3600
@@ -37,38 +40,132 @@ class ChannelSession(SessionBase):
     salt and cached under another prefix, so that nothing is loaded at all.
 
     It is stored when it is first saved, and removed when the connection ends. Its key stays the same all the time,
-    because no client ever knows it: through a login, and through ``flush()``. Lifetime: message.
+    because no client ever knows it: through a login, and through ``flush()``. It is read when it is first used.
+    Lifetime: message.
+
+    The connection keeps what is read and written, and a later event's session begins with that, without asking the
+    engine. Where a session is written that is not its connection's own, the process of the connection is told.
 
     Args:
         reply_channel: The name of the connection's reply channel.
         ended: Whether the connection may be over before this is saved.
+        home: The connection's own reply channel, where the session is one of its events'.
+        kept: What it keeps of the session.
+        keeps: Whether it is to keep what this session reads and writes; a stream runs beside events that do.
 
     Raises:
-        ValueError: The engine keeps sessions in signed cookies.
+        ValueError: When it is used, if the engine keeps sessions in signed cookies.
     """
 
-    def __init__(self, reply_channel: str, *, ended: bool = False) -> None:
-        super().__init__()
-        self._engine = _engine()
-        self._keys = _keys(reply_channel)
-        self._session_key = self._keys[0]
-        #: Whether it is stored.
-        self.found = False
+    def __init__(
+        self, reply_channel: str, *, ended: bool = False, home: Any = None, kept: Kept | None = None, keeps: bool = True
+    ) -> None:
+        # Not as Django's: that looks up a serializer, which only the engine needs, and this runs for each event.
+        self.accessed = self.modified = False
+        self._reply_channel = reply_channel
+        self._home = home
+        self._keeps = home is not None and keeps
+        self.kept = kept
         self.ended = ended
-        #: The key of the browser's session that the login came from; None where it came from elsewhere.
-        self.browser_key: str | None = None
+        self.in_use = False  # a decorator has it, and will save it
+        self.is_fresh = False  # its engine was asked
+        #: The primary key, as text, of who was logged in when this was read, or None.
+        self.user_before: str | None = None
+        self._key = self._browser_key = self._found = None
+        if kept is not None:
+            self._key, self._browser_key, self._found = kept.key, kept.browser_key, kept.found
+            self.user_before = kept.login and kept.login[0]
+
+    @functools.cached_property
+    def serializer(self) -> Any:
+        """The class that ``encode`` and ``decode`` use."""
+        return import_string(settings.SESSION_SERIALIZER)
+
+    @functools.cached_property
+    def _engine(self) -> Any:
+        return _engine()
+
+    @functools.cached_property
+    def _keys(self) -> list[str]:
+        return _keys(self._reply_channel)
+
+    # Django's sessions have both names.
+
+    @property
+    def session_key(self) -> str:
+        """Its key in the engine."""
+        if self._key is None:
+            self._key = self._keys[0]
+        return self._key
+
+    @property
+    def _session_key(self) -> str:
+        return self.session_key
+
+    @_session_key.setter
+    def _session_key(self, key: str | None) -> None:
+        self._key = key
+
+    @property
+    def was_read(self) -> bool:
+        """Whether it has been used."""
+        return "_session_cache" in vars(self)
+
+    @property
+    def found(self) -> bool:
+        """Whether it is stored."""
+        if self._found is None:
+            self.keys()  # reads it
+        return bool(self._found)
+
+    @property
+    def browser_key(self) -> str | None:
+        """The key of the browser's session that the login came from; None where it came from elsewhere."""
+        if self._found is None:
+            self.keys()
+        return self._browser_key
+
+    @browser_key.setter
+    def browser_key(self, key: str | None) -> None:
+        self._browser_key = key
+
+    @property
+    def user_key(self) -> str | None:
+        """The primary key, as text, of who is logged in; None for nobody."""
+        if self.kept is not None and not self.was_read:
+            return self.user_before
+        key: str | None = self.get(SESSION_KEY)
+        return key
+
+    def read_again(self) -> None:
+        """Read what is stored, which may have changed since it was kept; nothing has been changed here."""
+        self.kept = None
+        vars(self).pop("_session_cache", None)
+        self.keys()
 
     def load(self) -> dict[str, Any]:
         """The stored data; empty where there is none."""
+        if self.kept is not None:
+            return self.kept.data()
+        changes = self._home.changes if self._keeps else 0
+        self.is_fresh = True
+        data = self._read()
+        if not self.was_read:
+            self.user_before = data.get(SESSION_KEY)
+        if self._keeps:
+            self.kept = keep(self._home, changes, self._engine, self, data)
+        return data
+
+    def _read(self) -> dict[str, Any]:
         for key in self._keys:
             stored = self._engine(key).load()
             if _DATA in stored:
-                self.found = True
-                self._session_key = key
-                self.browser_key = stored.get(_BROWSER)
+                self._found = True
+                self._key = key
+                self._browser_key = stored.get(_BROWSER)
                 data: dict[str, Any] = stored[_DATA]
                 return data
-        self.found = False
+        self._found = False
         return {}
 
     def save(self, must_create: bool = False) -> None:
@@ -81,9 +178,10 @@ class ChannelSession(SessionBase):
             CreateError: With ``must_create``, a session is stored already.
             UpdateError: The session was stored when it was loaded, and is not any more.
         """
+        changes = self._home.changes if self._keeps else 0
         data = self._get_session(no_load=must_create)  # type: ignore[attr-defined]
         if self.found and self._session_key != self._keys[0]:  # under the key of a former secret
-            self.delete()
+            self.remove()
             self._session_key = self._keys[0]
         if must_create or self.found:
             self._write(data, must_create=must_create)
@@ -91,22 +189,27 @@ class ChannelSession(SessionBase):
             try:
                 self._write(data, must_create=True)
             except CreateError:  # another event of the connection has stored it meanwhile, or it has expired
-                browser_key = self.browser_key
-                data = self._session_cache = {**self.load(), **data}
-                self.browser_key = browser_key or self.browser_key
+                browser_key = self._browser_key
+                data = self._session_cache = {**self._read(), **data}
+                self._browser_key = browser_key or self._browser_key
                 self._write(data, must_create=False)
-        self.found = True
+        self._found = True
+        if self._keeps:
+            self.kept = keep(self._home, changes, self._engine, self, data, self.kept)
+        else:
+            self._changed()
 
     def _write(self, data: dict[str, Any], *, must_create: bool) -> None:
         store = self._engine(self._session_key)
         store.clear()  # else it would be loaded
         store[_DATA] = data
-        if self.browser_key is not None:
-            store[_BROWSER] = self.browser_key
+        if self._browser_key is not None:
+            store[_BROWSER] = self._browser_key
         store.set_expiry(self.get_expiry_date())
         try:
             store.save(must_create=must_create)
         except UpdateError as error:
+            self._changed()
             raise UpdateError(
                 "this channel session was removed while its consumer ran: its connection is over, or it was flushed "
                 "elsewhere; what was changed in it is lost"
@@ -131,9 +234,22 @@ class ChannelSession(SessionBase):
 
     def delete(self, session_key: str | None = None) -> None:
         """Remove what is stored under ``session_key``, by default this session."""
+        self.remove(session_key)
+        self._changed()
+
+    def remove(self, session_key: str | None = None) -> None:
+        """As ``delete`` of ``session_key``, where nobody has to know: the connection is over, or it is stored anew."""
         for key in (session_key,) if session_key is not None else self._keys:
             self._engine(key).delete(key)
-        self.found = False
+        self._found = False
+
+    def _changed(self) -> None:
+        """What is stored has changed, and the connection does not keep it."""
+        self.kept = None
+        if self._home is not None:
+            self._home.changed()
+        else:
+            tell(self._reply_channel, self._engine)
 
     def is_empty(self) -> bool:
         """Whether nothing is stored, and there is nothing to store."""
@@ -191,6 +307,8 @@ def _engine() -> type[SessionBase]:
 def _set_apart(engine: type[SessionBase]) -> type[SessionBase]:
     """The ``engine``, with what it stores out of reach of its own ``SessionStore`` where that can be had."""
     apart: dict[str, Any] = {"__module__": engine.__module__, "cache_key_prefix": _SALT}
+    #: What goes through a cache comes back with its types; the rest is what ``SESSION_SERIALIZER`` makes of it.
+    apart["gives_types_back"] = hasattr(engine, "cache_key_prefix")
     # ``clearsessions`` has to read the expiry in a file, and takes one that it can't read for a browser's.
     if not issubclass(engine, file.SessionStore):
         apart["key_salt"] = _SALT
@@ -215,7 +333,7 @@ class SessionSaver:
     def __init__(self, session: SessionBase, call: Call) -> None:
         self._session = session
         self._streams = call.streams
-        if call.is_async or call.streams:
+        if call.streams or (call.is_async and getattr(session, "kept", None) is None):
             session.keys()  # reads it
         if call.streams and _STORED not in vars(session):
             vars(session)[_STORED] = copy.deepcopy(dict(session.items())), _browser_key(session)
@@ -226,12 +344,9 @@ class SessionSaver:
         A decorator further out finds nothing left to save.
         """
         session = self._session
-        if not session.modified or session.is_empty():  # empty and not stored: after a logout (SE-10)
-            return
-        if self._streams and session.session_key is not None and not self._merge():
-            return
-        session.save()
-        session.modified = False
+        merges = self._streams and session.modified and not session.is_empty() and session.session_key is not None
+        if not merges or self._merge():
+            save_if_changed(session)
 
     def _merge(self) -> bool:
         """Merge the stream's changes into the stored session.
@@ -252,6 +367,13 @@ class SessionSaver:
         if browser_mine != browser_before:
             session.browser_key = browser_mine
         return True
+
+
+def save_if_changed(session: SessionBase) -> None:
+    """Save a ``session`` that was changed, unless it is empty and not stored: after a logout (SE-10)."""
+    if session.modified and not session.is_empty():
+        session.save()
+        session.modified = False
 
 
 def _browser_key(session: SessionBase) -> str | None:
