@@ -26,6 +26,8 @@ from django.db.backends.utils import CursorWrapper
 from tables import page, rst_table
 
 from routechan import Message, route
+from routechan.concurrency import maybe_await
+from routechan.consumers.connection import Connection, Runtime
 from routechan.consumers.dispatch import Dispatcher
 from routechan.layers import InMemoryChannelLayer, channel_layers
 from routechan.outbox import flush_sync
@@ -36,11 +38,17 @@ HERE = Path(__file__).resolve().parent
 ENGINES = ("db", "cached_db")
 KINDS = ("sync", "async")
 
+#: Where events are handed in: by the server that holds the socket, to consumers in its process, or over a layer.
+PLACES = ("inline", "worker")
+
+LOGGED_IN = "channel_session_user, user used"
+
 #: What stands before the consumer, by the name in the results.
 DECORATORS: dict[str, Callable[[Any], Any]] = {
     "plain": lambda func: func,
     "channel_session": sessions.channel_session,
     "channel_session_user": auth.channel_session_user,
+    LOGGED_IN: auth.channel_session_user,
     "channel_session_user_from_http": auth.channel_session_user_from_http,
     "enforce_ordering": sessions.enforce_ordering,
     "enforce_ordering, channel_session_user": lambda func: sessions.enforce_ordering(auth.channel_session_user(func)),
@@ -55,22 +63,76 @@ async def async_consumer(message: Message) -> None:
     """As ``consumer``."""
 
 
-class Connection:
-    """One connection, whose events come one after another. Lifetime: one sample."""
+def user_consumer(message: Any) -> None:
+    """Uses its user, who is logged in."""
+    _ = message.user.username
 
-    def __init__(self, decorate: Callable[[Any], Any], kind: str, name: str, headers: list[list[bytes]]) -> None:
-        self.dispatcher = Dispatcher(
-            Router([route("websocket.receive", decorate(consumer if kind == "sync" else async_consumer))])
-        )
+
+async def async_user_consumer(message: Any) -> None:
+    """As ``user_consumer``."""
+    _ = message.user.username
+
+
+CONSUMERS = {"sync": (consumer, user_consumer), "async": (async_consumer, async_user_consumer)}
+
+
+class Outlet:
+    """The server's side of a connection, to which nothing is sent. Lifetime: one sample."""
+
+    closed = paced = False
+
+    def __init__(self, name: str) -> None:
+        self.name = self.client = name
+        self.changes = 0
+
+    def deliver(self, content: Any) -> None:
+        """Deliver nothing."""
+
+
+async def own_reply_channel(name: str, layer: Any) -> Any:
+    """The reply channel that events of a socket of this process have."""
+    found: list[Any] = []
+
+    async def connect(message: Message) -> None:
+        found.append(message.reply_channel)
+
+    runtime = Runtime(Dispatcher(Router([route("websocket.connect", connect)])), layer, 1)
+    await maybe_await(Connection(runtime, Outlet(name)).handle("websocket.connect", {}))  # type: ignore[arg-type]
+    await runtime.stop()
+    return found[0]
+
+
+class Events:
+    """The events of one connection, which come one after another. Lifetime: one sample.
+
+    Args:
+        decorator: The name of what stands before the consumer.
+        kind: That of the consumer.
+        place: Where the events are handed in.
+        name: The reply channel.
+        headers: Those of a browser where a user is logged in.
+        login: What is in the session of such a browser.
+    """
+
+    def __init__(
+        self, decorator: str, kind: str, place: str, name: str, headers: list[list[bytes]], login: dict[str, Any]
+    ) -> None:
+        does = CONSUMERS[kind][decorator == LOGGED_IN]
+        self.dispatcher = Dispatcher(Router([route("websocket.receive", DECORATORS[decorator](does))]))
         self.layer = channel_layers["default"]
         self.name = name
         self.headers = headers
         self.order = 0
+        self.reply_channel = asyncio.run(own_reply_channel(name, self.layer)) if place == "inline" else None
+        if decorator == LOGGED_IN:
+            session = sessions.session_for_reply_channel(name)
+            session.update(login)
+            session.save()
 
     def next_run(self) -> Any:
         content = {"reply_channel": self.name, "path": "/", "order": self.order, "text": "x", "headers": self.headers}
         self.order += 1
-        return self.dispatcher.match(Message(content, "websocket.receive", self.layer))
+        return self.dispatcher.match(Message(content, "websocket.receive", self.layer, self.reply_channel))
 
     def handle(self) -> None:
         run = self.next_run()
@@ -78,7 +140,7 @@ class Connection:
         flush_sync(run)
 
     async def ahandle(self) -> None:
-        await self.dispatcher.acall(self.next_run())
+        await maybe_await(self.dispatcher.acall(self.next_run()))
 
 
 class Queries:
@@ -99,18 +161,18 @@ class Queries:
         CursorWrapper.execute = self._execute  # type: ignore[method-assign]
 
 
-def perform(connection: Connection, kind: str, enough: Callable[[], bool]) -> None:
+def perform(events: Events, kind: str, enough: Callable[[], bool]) -> None:
     """Events until ``enough``."""
     if kind == "sync":
         while not enough():
-            connection.handle()
+            events.handle()
         return
 
-    async def events() -> None:
+    async def all_events() -> None:
         while not enough():
-            await connection.ahandle()
+            await events.ahandle()
 
-    asyncio.run(events())
+    asyncio.run(all_events())
 
 
 def for_seconds(seconds: float) -> Callable[[], bool]:
@@ -118,25 +180,25 @@ def for_seconds(seconds: float) -> Callable[[], bool]:
     return lambda: time.perf_counter() >= end
 
 
-def for_events(connection: Connection, number: int) -> Callable[[], bool]:
-    end = connection.order + number
-    return lambda: connection.order >= end
+def for_events(events: Events, number: int) -> Callable[[], bool]:
+    end = events.order + number
+    return lambda: events.order >= end
 
 
-def sample(connection: Connection, kind: str, seconds: float) -> tuple[float, float]:
-    """Events per second, and queries per event, of a connection that has had its first event."""
-    perform(connection, kind, for_events(connection, 20))
+def sample(events: Events, kind: str, seconds: float) -> tuple[float, float]:
+    """Per second, and queries for each, after the first events of a connection."""
+    perform(events, kind, for_events(events, 20))
     with Queries() as queries:
-        perform(connection, kind, for_events(connection, 20))
-    before = connection.order
+        perform(events, kind, for_events(events, 20))
+    before = events.order
     gc.collect()
     started = time.perf_counter()
-    perform(connection, kind, for_seconds(seconds))
-    return (connection.order - before) / (time.perf_counter() - started), queries.count / 20
+    perform(events, kind, for_seconds(seconds))
+    return (events.order - before) / (time.perf_counter() - started), queries.count / 20
 
 
-def set_up(folder: str) -> list[list[bytes]]:
-    """Django with a database file of its own; the headers of a browser where a user is logged in."""
+def set_up(folder: str) -> tuple[list[list[bytes]], dict[str, Any]]:
+    """Django with a database file of its own; the headers of a browser where a user is logged in, and its session."""
     settings.configure(
         SECRET_KEY="not a secret: a benchmark",
         INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
@@ -147,40 +209,46 @@ def set_up(folder: str) -> list[list[bytes]]:
     django.setup()
     call_command("migrate", verbosity=0)
     channel_layers.set("default", InMemoryChannelLayer().sync)
-    return [[b"host", b"example.com"], [b"cookie", f"theme=dark; sessionid={log_in()}".encode()]]
+    session = log_in()
+    cookie = f"theme=dark; sessionid={session.session_key}".encode()
+    return [[b"host", b"example.com"], [b"cookie", cookie]], dict(session.items())
 
 
-def log_in() -> str:
-    """The key of a session in which a user is logged in."""
+def log_in() -> SessionStore:
+    """A session in which a user is logged in."""
     user = get_user_model().objects.create(username="joe", password="x")
     session = SessionStore()
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.create()
-    return str(session.session_key)
+    return session
+
+
+def keys() -> list[tuple[str, str, str]]:
+    """Place, kind and engine of each block of the results."""
+    return [(place, kind, engine) for place in PLACES for kind in KINDS for engine in ENGINES]
 
 
 Samples = dict[str, dict[str, list[tuple[float, float]]]]
 
 
 def table(samples: Samples) -> str:
-    lines = [["consumer", "sessions in", "events/s", "microseconds more", "queries/event"]]
-    for kind in KINDS:
-        for engine in ENGINES:
-            found = samples[f"{kind} {engine}"]
-            plain = statistics.median(rate for rate, _ in found["plain"])
-            for name, taken in found.items():
-                rate = statistics.median(rate for rate, _ in taken)
-                more = (1 / rate - 1 / plain) * 1e6
-                lines.append([f"{kind}, {name}", engine, f"{rate:,.0f}", f"{more:,.0f}", f"{taken[0][1]:g}"])
+    lines = [["consumers", "consumer", "sessions in", "events/s", "microseconds more", "queries/event"]]
+    for place, kind, engine in keys():
+        found = samples[f"{place} {kind} {engine}"]
+        plain = statistics.median(rate for rate, _ in found["plain"])
+        for name, taken in found.items():
+            rate = statistics.median(rate for rate, _ in taken)
+            more = (1 / rate - 1 / plain) * 1e6
+            lines.append([place, f"{kind}, {name}", engine, f"{rate:,.0f}", f"{more:,.0f}", f"{taken[0][1]:g}"])
     return rst_table(lines)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (default 5)")
-    parser.add_argument("--seconds", type=float, default=1, help="length of a sample (default 1)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of a sample (default 0.5)")
     parser.add_argument("--quick", action="store_true", help="one round of short samples: does it work?")
     parser.add_argument("--out", type=Path, help="folder for table and samples (default: results, not if quick)")
     return parser.parse_args()
@@ -190,16 +258,16 @@ def main() -> None:
     options = arguments()
     if options.quick:
         options.rounds, options.seconds = 1, 0.1
-    samples: Samples = {f"{kind} {engine}": {name: [] for name in DECORATORS} for kind in KINDS for engine in ENGINES}
+    samples: Samples = {" ".join(key): {name: [] for name in DECORATORS} for key in keys()}
     with tempfile.TemporaryDirectory() as folder:
-        headers = set_up(folder)
+        headers, login = set_up(folder)
         for number in range(options.rounds):
-            for engine in ENGINES:
+            for place, kind, engine in keys():
                 settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
-                for kind in KINDS:
-                    for index, (name, decorate) in enumerate(DECORATORS.items()):
-                        connection = Connection(decorate, kind, f"reply.{engine}.{kind}.{index}.{number}", headers)
-                        samples[f"{kind} {engine}"][name].append(sample(connection, kind, options.seconds))
+                for index, name in enumerate(DECORATORS):
+                    reply_channel = f"reply.{place}.{engine}.{kind}.{index}.{number}"
+                    events = Events(name, kind, place, reply_channel, headers, login)
+                    samples[f"{place} {kind} {engine}"][name].append(sample(events, kind, options.seconds))
             print(f"round {number + 1} of {options.rounds}", flush=True)
     facts = {
         **machine.describe(("django", "asgiref")),
