@@ -52,6 +52,7 @@ class Connection(WSListener):
     __slots__ = (
         "_deadline",
         "_drained",
+        "_early",
         "_fragments",
         "_inbox",
         "_keepalive",
@@ -78,31 +79,25 @@ class Connection(WSListener):
         self._keepalive = Keepalive(loop, ping_interval, ping_timeout)
         self._state = State.CONNECTING
         self._drained: asyncio.Future[None] | None = None  # while the client does not read
+        self._early = b""  # what the client has sent before the handshake was answered
         self._deadline: asyncio.TimerHandle | None = None
         self._wire: Wire | None = None
         self._ws: WSTransport | None = None
         self._pong = b""  # the last answer to a ping, while the client reads none
         self.transport: asyncio.Transport
 
-    def _open(self, early: bytes) -> None:
-        """Have the parser read the transport from now on.
-
-        Args:
-            early: what was read before.
-        """
+    def _open(self) -> None:
+        """Have the parser read the transport from now on, behind what was read before."""
         self._state = State.OPEN
         self.transport.pause_reading()  # or uvloop would go on to read for the protocol before this one
         self._inbox.held = True
-        feed(self._parse_anew(), early)
-        if not self._inbox:
-            self._resume_reading()
         self._keepalive.start(self)
+        self._parse_anew()
+        self._resume_reading()
 
-    def _parse_anew(self) -> Any:
+    def _parse_anew(self) -> None:
         self._wire = Wire(self.transport, self._refused)
-        protocol = parser(self, self._wire, self._most)
-        self.transport.set_protocol(protocol)
-        return protocol
+        self.transport.set_protocol(parser(self, self._wire, self._most))
 
     # What the client sends: called by the parser
 
@@ -155,8 +150,11 @@ class Connection(WSListener):
         """Hand a message to the application; read no more before it has taken it."""
         if self._state is State.OPEN:
             inbox = self._inbox
+            if inbox.held:
+                inbox.put_soon(event)  # a task may be running that has accepted, or has taken the message before
+                return
             inbox.put(event)
-            if inbox and not inbox.held and self._state is State.OPEN:
+            if inbox and self._state is State.OPEN:
                 inbox.held = True
                 self.transport.pause_reading()
 
@@ -234,8 +232,14 @@ class Connection(WSListener):
         self._break(1011, "keepalive ping timeout")
 
     def _resume_reading(self) -> None:
-        if self._inbox.held and not self.transport.is_closing():
-            self._inbox.held = False
+        """Read on, if the application has taken what came before or takes no more."""
+        inbox = self._inbox
+        if self._state < State.OPEN:
+            return  # what comes before then is kept, and that is enough
+        while self._early and not (inbox and self._state is State.OPEN):
+            self._early = self._early[feed(self.transport.get_protocol(), self._early) :]  # type: ignore[arg-type]
+        if inbox.held and not (inbox and self._state is State.OPEN) and not self.transport.is_closing():
+            inbox.held = False
             self.transport.resume_reading()
 
     # The end
@@ -267,6 +271,7 @@ class Connection(WSListener):
         self._gone(1006, "")
         self.transport.close()  # one of TLS complains else
         self._inbox.close()
+        self._early = b""
         self._wire = self._ws = None
 
     def _gone(self, code: int, reason: str, state: State = State.LOST) -> None:

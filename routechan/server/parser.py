@@ -18,6 +18,10 @@ from picows.picows import WSProtocol as Parser  # type: ignore[attr-defined]  # 
 #: Bytes that picows begins to read into: its least. It takes twice as many whenever a frame needs more.
 READ_BUFFER = 2048
 
+#: Bytes that are read at a time, and taken apart at once: they may be thousands of frames, and meanwhile no other
+#: client is served.
+READ_MOST = 16 * 1024
+
 _HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -80,7 +84,24 @@ class Wire:
         """Do nothing: what ``write`` has called ends the connection."""
 
 
-def parser(listener: WSListener, wire: Wire, most: int) -> Parser:
+class BoundedParser(Parser):  # type: ignore[misc]
+    """The parser of one connection, which reads no more than ``READ_MOST`` bytes at a time. Lifetime: connection.
+
+    picows reads whatever there is, into a buffer that grows whenever it is full, be it of the smallest frames.
+    """
+
+    __slots__ = ()
+
+    def get_buffer(self, size_hint: int) -> memoryview:
+        """What the next bytes are to be written to.
+
+        Args:
+            size_hint: what the transport proposes; it does not matter.
+        """
+        return Parser.get_buffer(self, size_hint)[:READ_MOST]  # type: ignore[no-any-return]
+
+
+def parser(listener: WSListener, wire: Wire, most: int) -> BoundedParser:
     """The parser of a connection whose handshake has been answered, to be put on its transport.
 
     Args:
@@ -88,7 +109,7 @@ def parser(listener: WSListener, wire: Wire, most: int) -> Parser:
         wire: its transport.
         most: the largest frame, in bytes; a larger one closes the connection with 1009.
     """
-    protocol = Parser(
+    protocol = BoundedParser(
         host_port=None,
         ws_path=None,
         is_client_side=False,
@@ -113,12 +134,14 @@ def parser(listener: WSListener, wire: Wire, most: int) -> Parser:
     return protocol
 
 
-def feed(protocol: Parser, data: bytes | bytearray) -> None:
-    """Have ``protocol`` read ``data``, as if it had come from the transport."""
-    at = 0
-    while at < len(data):
-        buffer = protocol.get_buffer(-1)
-        size = min(len(buffer), len(data) - at)
-        buffer[:size] = data[at : at + size]
-        protocol.buffer_updated(size)
-        at += size
+def feed(protocol: BoundedParser, data: bytes) -> int:
+    """Have ``protocol`` read as much of ``data`` as it reads at a time, as if it had come from the transport.
+
+    Returns:
+        How many bytes that were.
+    """
+    buffer = protocol.get_buffer(-1)
+    size = min(len(buffer), len(data))
+    buffer[:size] = data[:size]
+    protocol.buffer_updated(size)
+    return size

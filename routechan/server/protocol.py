@@ -49,7 +49,7 @@ class WebSocketProtocol(Connection):
     #: Seconds that the closes of a stop are spread over, so that clients do not all come back at once.
     drain_time = 0.0
 
-    __slots__ = ("_config", "_denial", "_early", "_key", "_server_state", "scope")
+    __slots__ = ("_config", "_denial", "_key", "_server_state", "scope")
 
     def __init__(
         self,
@@ -65,7 +65,6 @@ class WebSocketProtocol(Connection):
         self._config = config
         self._server_state = server_state
         self._key = b""
-        self._early = b""
         self._denial: tuple[int, list[tuple[bytes, bytes]], bytes] | None = None
         self.scope: Any = {"state": app_state}
 
@@ -236,8 +235,7 @@ class WebSocketProtocol(Connection):
             return
         headers = [*self._server_state.default_headers, *headers]
         self.transport.write(handshake.acceptance(self._key, subprotocol, headers))
-        early, self._early = self._early, b""
-        self._open(early)
+        self._open()
 
     def _deny(self, status: int, headers: handshake.Headers, body: bytes) -> None:
         self._log(str(status))

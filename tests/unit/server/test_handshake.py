@@ -140,6 +140,47 @@ async def test_what_a_client_sends_before_it_is_accepted() -> None:
         writer.close()
 
 
+async def test_what_a_client_sends_before_it_is_accepted_for_another_task() -> None:
+    """A task that receives, while another one accepts, is woken when that one has stopped."""
+
+    async def both(application: Application, send: Any) -> None:
+        receiving = asyncio.create_task(application.next())
+        await asyncio.sleep(0.05)
+        await send({"type": "websocket.accept"})
+        await receiving
+        await application.until_the_end()
+
+    async with served(both) as (application, server):
+        _, writer = await raw(server)
+        await until(lambda: application.scope)
+        writer.write(frame(TEXT, b"one") + frame(TEXT, b"two"))
+        await until(lambda: len(application.events) == 3)
+        assert [event["text"] for event in application.events[1:]] == ["one", "two"]
+        writer.close()
+
+
+async def test_large_messages_before_it_is_accepted() -> None:
+    """They are read as if they had come later; the parser is replaced behind a large one."""
+    may_accept = asyncio.Event()
+
+    async def later(application: Application, send: Any) -> None:
+        await may_accept.wait()
+        await send({"type": "websocket.accept"})
+        await application.until_the_end()
+
+    async with served(later) as (application, server):
+        _, writer = await raw(server)
+        await until(lambda: application.scope)
+        for size in (80_000, 80_001, 80_002):
+            writer.write(bytes([TEXT, 0xFF]) + size.to_bytes(8, "big") + bytes(4) + b"x" * size)
+        writer.write(frame(TEXT, b"end"))
+        await asyncio.sleep(0.1)
+        may_accept.set()
+        await until(lambda: len(application.events) == 5)
+        assert [len(event["text"]) for event in application.events[1:]] == [80_000, 80_001, 80_002, 3]
+        writer.close()
+
+
 async def test_a_client_that_leaves_before_it_is_accepted() -> None:
     async with served(wait) as (application, server):
         _, writer = await raw(server)

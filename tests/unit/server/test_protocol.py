@@ -20,6 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from routechan.server import WebSocketProtocol
+from routechan.server.inbox import Inbox
 from tests.waiting import until
 
 from ..asgi.test_aborting import HANDSHAKE, deaf, serving
@@ -80,6 +81,42 @@ async def test_no_more_is_read_than_the_application_takes() -> None:
         await until(lambda: application.ended)
         assert [len(event["text"]) for event in application.events[1:-1]] == [50_000] * 200
         writer.close()
+
+
+@pytest.mark.parametrize("early", [False, True])
+async def test_tiny_frames(early: bool) -> None:
+    """However many a client sends at once, few are taken apart at a time: others are served meanwhile."""
+    may_go_on = asyncio.Event()
+
+    async def busy(application: Application, send: Any) -> None:
+        if early:
+            await may_go_on.wait()
+        await send({"type": "websocket.accept"})
+        await may_go_on.wait()
+        await application.until_the_end()
+
+    async with served(busy) as (application, server):
+        reader, writer = await raw(server)
+        if not early:
+            await reader.readuntil(b"\r\n\r\n")
+        await until(lambda: application.scope)
+        [connection] = server.server_state.connections
+        most: list[int] = []
+        put = Inbox.put_soon
+
+        def measured(self: Inbox, event: Any) -> None:
+            put(self, event)
+            most.append(len(self))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Inbox, "put_soon", measured)
+            writer.write(frame(PONG) * 100_000 + frame(TEXT) * 100_000 + frame(CLOSE, b"\x03\xe8"))
+            await asyncio.sleep(0.3)
+            may_go_on.set()
+            await until(lambda: application.ended)
+        assert max(most) < 3000
+        assert len(application.events) == 100_002
+        assert len(connection._early) == 0
 
 
 async def test_the_memory_of_a_large_message_is_freed() -> None:
