@@ -117,7 +117,10 @@ class Connection(WSListener):
             data: the frame, which is gone when this returns.
         """
         kind = data.msg_type
-        if data.rsv1 or data.rsv2 or data.rsv3:
+        if self._state is not State.OPEN:  # what crossed the close of this side, or came behind that of the client
+            if kind is WSMsgType.CLOSE:
+                self._leave()
+        elif data.rsv1 or data.rsv2 or data.rsv3:
             self._break(1002, "no extension was agreed on")
         elif kind is _TEXT and data.fin and not self._fragments:
             self._take_text(data.get_payload_as_utf8_text)
@@ -148,15 +151,14 @@ class Connection(WSListener):
 
     def _take(self, event: Event) -> None:
         """Hand a message to the application; read no more before it has taken it."""
-        if self._state is State.OPEN:
-            inbox = self._inbox
-            if inbox.held:
-                inbox.put_soon(event)  # a task may be running that has accepted, or has taken the message before
-                return
-            inbox.put(event)
-            if inbox and self._state is State.OPEN:
-                inbox.held = True
-                self.transport.pause_reading()
+        inbox = self._inbox
+        if inbox.held:
+            inbox.put_soon(event)  # a task may be running that has accepted, or has taken the message before
+            return
+        inbox.put(event)
+        if inbox and self._state is State.OPEN:
+            inbox.held = True
+            self.transport.pause_reading()
 
     def _take_fragment(self, data: WSFrame) -> None:
         try:
@@ -174,26 +176,29 @@ class Connection(WSListener):
     def _answer_ping(self, pong: bytes) -> None:
         if self._drained is not None:
             self._pong = pong  # of several that a client does not read the last is enough (RFC 6455, 5.5.3)
-        elif self._state is State.OPEN:
+        else:
             self.transport.write(pong)
 
     def _take_close(self, code: int, reason: str) -> None:
-        """Answer the close of the client, or take its answer."""
-        if self._state is State.OPEN:
-            self.transport.write(frame(CLOSE, framing.close_payload(code, "") if code else b""))
-            self._gone(code or 1005, reason)
+        """Answer the close of the client."""
+        self.transport.write(frame(CLOSE, framing.close_payload(code, "") if code else b""))
+        self._gone(code or 1005, reason)
         self._leave()
 
     def _break(self, code: int, reason: str) -> None:
         """End the connection of a client that breaks a rule."""
-        if self._state is State.OPEN:
-            self._fail(frame(CLOSE, framing.close_payload(code, reason)))
+        self._fail(frame(CLOSE, framing.close_payload(code, reason)))
 
     def _refused(self, close: bytes) -> None:
         """End the connection with the frame ``close``, which the parser has made for a broken rule."""
         closed = self._ws.close_handshake  # type: ignore[union-attr]
-        if closed is not None and closed.recv is not None:  # what came behind its close does not matter
-            self._take_close(_code(closed.recv.code), closed.recv.reason or "")
+        if self._state is not State.OPEN:
+            self._leave()  # the parser finds no frame any more, and keeps whatever comes
+            return
+        recv = closed and closed.recv
+        code = _code(recv.code) if recv else 0
+        if recv and (not code or may_close_with(code)):  # what came behind its close does not matter
+            self._take_close(code, recv.reason or "")
         else:
             self._fail(close)
 
@@ -247,7 +252,6 @@ class Connection(WSListener):
     def _close(self, code: int, reason: str) -> None:
         """Close, and wait for the client to do the same."""
         self.transport.write(frame(CLOSE, framing.close_payload(code, reason)))
-        self._wire.muted = True  # type: ignore[union-attr]
         self._gone(code, reason, State.CLOSING)
         self._resume_reading()
         self._after(self.close_timeout, self.transport.abort)
@@ -286,6 +290,7 @@ class Connection(WSListener):
         self._state = State.LOST
         if self._wire is not None:
             self._wire.muted = True
+        self.transport.pause_reading()  # TLS goes on to read until everything is written
         self.transport.close()
         self._after(self.close_timeout, self.transport.abort)
 

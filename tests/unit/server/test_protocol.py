@@ -152,6 +152,7 @@ async def test_fragments_with_a_ping_between() -> None:
         (frame(0x09, b"x"), 1002),
         (b"\x81\x01x", 1002),
         (frame(CLOSE, (1006).to_bytes(2, "big")), 1002),
+        (frame(CLOSE, (5000).to_bytes(2, "big")) + frame(0x83), 1002),
         (frame(CLOSE, b"\x03"), 1002),
         (frame(TEXT, b"x" * 1001), 1009),
         (frame(0x01, b"x" * 600) + frame(0x80, b"x" * 600), 1009),
@@ -163,6 +164,7 @@ async def test_fragments_with_a_ping_between() -> None:
             "a ping in parts",
             "no mask",
             "a reserved code",
+            "a reserved code and more",
             "half a code",
             "large",
             "large parts",
@@ -228,6 +230,48 @@ async def test_the_application_closes() -> None:
         await until(lambda: application.ended)
         assert application.events[1:] == [{"type": "websocket.disconnect", "code": 4002, "reason": "é" * 100}]
         assert len(errors) == 1
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"\x83\x80", b"\x82\xff" + (1 << 40).to_bytes(8, "big") + bytes(4)],
+    ids=["a reserved opcode", "too large"],
+)
+async def test_a_client_that_breaks_a_rule_after_the_close(sent: bytes) -> None:
+    """Nothing of what it sends is kept."""
+
+    async def close(application: Application, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+        await application.until_the_end()
+
+    async with served(close) as (application, server):
+        reader, writer = await opened(server)
+        assert await reader.readexactly(4) == b"\x88\x02\x03\xe8"
+        writer.write(sent + bytes(1000))
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        await until(lambda: not server.server_state.connections)
+        assert application.events[-1]["code"] == 1000
+
+
+async def test_parts_of_a_message_after_the_close() -> None:
+    """They are not put together."""
+
+    async def close(application: Application, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+        await application.until_the_end()
+
+    async with served(close) as (_, server):
+        reader, writer = await opened(server)
+        [connection] = server.server_state.connections
+        for head in (0x02, *[0x00] * 100, TEXT | 0x40, PING):
+            writer.write(frame(head, b"x" * 100))
+        await asyncio.sleep(0.05)
+        assert not connection._fragments
+        writer.write(frame(CLOSE, b"\x03\xe8"))
+        assert await reader.read() == b"\x88\x02\x03\xe8"
+        await until(lambda: not server.server_state.connections)
 
 
 async def test_an_application_that_ends_or_fails(caplog: pytest.LogCaptureFixture) -> None:
