@@ -177,7 +177,7 @@ class Connection(WSListener):
         if self._drained is not None:
             self._pong = pong  # of several that a client does not read the last is enough (RFC 6455, 5.5.3)
         else:
-            self.transport.write(pong)
+            self._write(pong)
 
     def _take_close(self, code: int, reason: str) -> None:
         """Answer the close of the client."""
@@ -209,6 +209,11 @@ class Connection(WSListener):
         self._leave()
 
     # The pace of both sides
+
+    def _write(self, data: bytes) -> None:
+        """Send ``data``, if the connection is not lost: asyncio logs each write to one that is."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
 
     def pause_writing(self) -> None:
         """Have the application wait: the client does not read."""

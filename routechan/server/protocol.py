@@ -191,7 +191,7 @@ class WebSocketProtocol(Connection):
             await asyncio.shield(self._drained)
         kind, state = event["type"], self._state
         if state is State.OPEN and kind == "websocket.send":
-            self.transport.write(_framed(event))
+            self._write(_framed(event))
         elif state is State.OPEN and kind == "websocket.close":
             self._close(event.get("code") or 1000, event.get("reason") or "")
         elif state is State.CONNECTING and kind == "websocket.accept":
@@ -225,7 +225,7 @@ class WebSocketProtocol(Connection):
         data = event.get(FRAME)
         if data is None:
             event[FRAME] = data = _framed(event)
-        self.transport.write(data)
+        self._write(data)
         return True
 
     def _accept(self, subprotocol: str | None, headers: handshake.Headers) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import socket
 import ssl
+import struct
+import time
 import weakref
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -206,6 +209,19 @@ async def test_a_client_is_lost() -> None:
         writer.transport.abort()
         await until(lambda: application.ended is True)
         assert application.events[-1]["code"] == 1006
+
+
+@pytest.mark.parametrize("part", [listen, echo], ids=["pings", "messages"])
+async def test_a_client_is_lost_with_many_answers_to_come(part: Part, caplog: pytest.LogCaptureFixture) -> None:
+    """They are not lines in the log."""
+    async with served(part) as (application, server):
+        _, writer = await opened(server)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.write(frame(PING if part is listen else TEXT, b"x") * 200)
+        writer.transport.abort()
+        time.sleep(0.05)  # the reset is there before anything is read
+        await until(lambda: application.ended)
+        assert caplog.text == ""
 
 
 async def test_the_application_closes() -> None:
