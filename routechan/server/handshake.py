@@ -20,6 +20,11 @@ VERSION = b"13"
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
+#: Bytes of a line of a handshake, and lines behind its first; the same as those of websockets.
+LINE_BYTES = 8 * 1024
+LINES = 128
+
+
 class Refusal(Exception):
     """A request that opens no WebSocket.
 
@@ -67,8 +72,13 @@ def read(head: bytes) -> Request:
     line, _, rest = head.partition(b"\r\n")
     method, _, target = line.partition(b" ")
     target, _, _ = target.rpartition(b" ")
+    lines = rest.split(b"\r\n")
+    if len(line) > LINE_BYTES:
+        raise Refusal(414, f"The first line of a handshake has no more than {LINE_BYTES} bytes.")
+    if len(lines) - 2 > LINES or max(map(len, lines)) > LINE_BYTES:
+        raise Refusal(431, f"A handshake has no more than {LINES} headers, of {LINE_BYTES} bytes each.")
     headers = []
-    for each in rest.split(b"\r\n"):
+    for each in lines:
         name, colon, value = each.partition(b":")
         if colon:
             headers.append((name.strip().lower(), value.strip()))

@@ -93,8 +93,11 @@ async def test_refusing_with_a_response() -> None:
         ((b"dGhlIHNhbXBsZSBub25jZQ==", b"dGhlIHNhbXBsZQ=="), 400),
         ((b"dGhlIHNhbXBsZSBub25jZQ==", b"?"), 400),
         ((b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b""), 400),
+        ((b"GET /", b"GET /" + b"a" * 8192), 414),
+        ((b"Host:", b"X: " + b"a" * 8192 + b"\r\nHost:"), 431),
+        ((b"Host:", b"X: a\r\n" * 124 + b"Host:"), 431),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 async def test_handshakes_that_are_none(change: tuple[bytes, bytes], status: int) -> None:
     async with served(echo) as (application, server):
@@ -103,6 +106,14 @@ async def test_handshakes_that_are_none(change: tuple[bytes, bytes], status: int
         reader, _ = await raw(server, request)
         assert b" %d " % status in await asyncio.wait_for(reader.read(), 5)
         assert application.scope == {}
+
+
+async def test_a_handshake_of_some_size() -> None:
+    async with served(echo) as (_, server):
+        head = HANDSHAKE.replace(b"GET /", b"GET /" + b"a" * 8000)
+        more = b"X: " + b"a" * 8000 + b"\r\n" + b"X: a\r\n" * 122
+        reader, _ = await raw(server, head.replace(b"Host:", more + b"Host:"))
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
 
 
 async def test_an_application_that_fails_or_ends_before_it_answers(caplog: pytest.LogCaptureFixture) -> None:
