@@ -84,6 +84,17 @@ class HTTPProtocol(HttpToolsProtocol):
             raise ValueError("the head of this request is too large")  # ends in send_400_response
         super().on_headers_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection to the WebSocket protocol, unless a response to an earlier request is still to come.
+
+        That one would be written between the frames, whether its client reads or not, and its application would never
+        be told that the client has left.
+        """
+        if self.cycle is None or self.cycle.response_complete:
+            super().handle_websocket_upgrade()
+        else:
+            self.send_400_response("A handshake has to wait for the response to the request before it.")
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, or one whose head is too large.
 

@@ -126,6 +126,24 @@ async def test_a_head_behind_another_request(server: uvicorn.Server, application
     writer.close()
 
 
+async def test_a_handshake_behind_another_request(server: uvicorn.Server, application: Application) -> None:
+    """It is refused as long as that one is not answered, whose application is told that the client has left."""
+    application.may_answer.clear()
+    reader, writer = await connected(server)
+    writer.write(REQUEST + b"\r\n" + HANDSHAKE)
+    assert (await answer(reader)).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+    await until(lambda: application.scopes)
+    application.may_answer.set()
+    reader, writer = await connected(server)
+    writer.write(REQUEST + b"\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(HANDSHAKE)
+    assert b" 500 " in await reader.readuntil(b"\r\n\r\n")  # the application takes no sockets
+    writer.close()
+    await until(lambda: not server.server_state.tasks and not server.server_state.connections)
+
+
 @pytest.mark.parametrize(
     ("extra", "status"),
     [(b"X: " + b"a" * 20_000, TOO_LARGE), (b"\r\n".join([b"X: a"] * 300), TOO_LARGE), (b"Content-Length: 5", 400)],
