@@ -148,16 +148,17 @@ class WebSocketProtocol(Connection):
             "extensions": {"websocket.http.response": {}, ABORTS: {}, WRITES: {"write": self.write}},
         }
         self._inbox.put({"type": "websocket.connect"})
-        self._loop.call_soon(self._start)  # when uvicorn has put this on the transport, also where tasks begin at once
+        # When uvicorn has put this on the transport, also where tasks begin at once; it may be lost by then.
+        self._loop.call_soon(self._start, self.scope)
 
-    def _start(self) -> None:
-        task = self._loop.create_task(self._run(self._config.loaded_app))
+    def _start(self, scope: Any) -> None:
+        task = self._loop.create_task(self._run(self._config.loaded_app, scope))
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
 
-    async def _run(self, application: Callable[..., Awaitable[object]]) -> None:
+    async def _run(self, application: Callable[..., Awaitable[object]], scope: Any) -> None:
         try:
-            result = await application(self.scope, self._inbox.receive, self.send)
+            result = await application(scope, self._inbox.receive, self.send)
         except ClientDisconnected:
             pass
         except BaseException:

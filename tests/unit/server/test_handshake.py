@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from routechan.server import WebSocketProtocol
 from tests.waiting import until
 
-from ..asgi.test_aborting import HANDSHAKE
+from ..asgi.test_aborting import HANDSHAKE, serving
 from ..asgi.test_incoming import TEXT, frame
 from .applications import Application, client, echo, port_of, raw, served, wait
 
@@ -190,6 +191,24 @@ async def test_large_messages_before_it_is_accepted() -> None:
         await until(lambda: len(application.events) == 5)
         assert [len(event["text"]) for event in application.events[1:]] == [80_000, 80_001, 80_002, 3]
         writer.close()
+
+
+async def test_a_connection_that_ends_before_the_application_begins() -> None:
+    """It is given its scope, and told that the client has left."""
+    seen: list[Any] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            headers = [(b"content-length", b"0"), (b"connection", b"close")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body"})
+        else:
+            seen.extend([scope["type"], (await receive())["type"], (await receive())["type"]])
+
+    async with serving(application, WebSocketProtocol, lifespan="off") as server:
+        reader, _ = await raw(server, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + HANDSHAKE)
+        assert b" 200 " in await asyncio.wait_for(reader.read(), 5)
+        await until(lambda: seen == ["websocket", "websocket.connect", "websocket.disconnect"])
 
 
 async def test_a_client_that_leaves_before_it_is_accepted() -> None:
