@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import math
 import os
@@ -119,7 +120,8 @@ def serve_several(options: argparse.Namespace, layer: RedisChannelLayer, argumen
     finally:
         listener.close()
         if options.uds is not None:
-            os.unlink(options.uds)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(options.uds)
 
 
 def _listener(options: argparse.Namespace) -> socket.socket:

@@ -27,6 +27,9 @@ _HANDSHAKE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 
+#: What picows answers, to nobody; the same for all, which keep it.
+_ANSWER = WSUpgradeResponse.create_101_response()
+
 # What picows logs is what clients do: connect, leave, break the rules. It must not fill a log.
 _nothing = logging.LoggerAdapter(logging.getLogger("routechan.server.picows"), {})
 _nothing.logger.setLevel(logging.CRITICAL + 1)
@@ -113,9 +116,7 @@ def parser(listener: WSListener, wire: Wire, most: int) -> BoundedParser:
         host_port=None,
         ws_path=None,
         is_client_side=False,
-        ws_listener_factory=lambda request: WSUpgradeResponseWithListener(
-            WSUpgradeResponse.create_101_response(), listener
-        ),
+        ws_listener_factory=lambda request: WSUpgradeResponseWithListener(_ANSWER, listener),
         logger=_nothing,
         disconnect_on_exception=True,
         websocket_handshake_timeout=None,
