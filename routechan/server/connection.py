@@ -9,11 +9,10 @@ from typing import Any
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from ..asgi.translation import may_close_with
-from . import framing
+from ..asgi.translation import Event, may_close_with
 from .fragments import BrokenRule, Fragments
-from .framing import CLOSE, PONG, frame
-from .inbox import Event, Inbox
+from .framing import CLOSE, PONG, close_frame, frame
+from .inbox import Inbox
 from .keepalive import Keepalive
 from .parser import Wire, feed, parser
 
@@ -181,13 +180,13 @@ class Connection(WSListener):
 
     def _take_close(self, code: int, reason: str) -> None:
         """Answer the close of the client."""
-        self.transport.write(frame(CLOSE, framing.close_payload(code, "") if code else b""))
+        self.transport.write(close_frame(code) if code else frame(CLOSE, b""))
         self._gone(code or 1005, reason)
         self._leave()
 
     def _break(self, code: int, reason: str) -> None:
         """End the connection of a client that breaks a rule."""
-        self._fail(frame(CLOSE, framing.close_payload(code, reason)))
+        self._fail(close_frame(code, reason))
 
     def _refused(self, close: bytes) -> None:
         """End the connection with the frame ``close``, which the parser has made for a broken rule."""
@@ -256,7 +255,7 @@ class Connection(WSListener):
 
     def _close(self, code: int, reason: str) -> None:
         """Close, and wait for the client to do the same."""
-        self.transport.write(frame(CLOSE, framing.close_payload(code, reason)))
+        self.transport.write(close_frame(code, reason))
         self._gone(code, reason, State.CLOSING)
         self._resume_reading()
         self._after(self.close_timeout, self.transport.abort)

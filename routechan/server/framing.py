@@ -22,6 +22,6 @@ def frame(code: int, payload: bytes) -> bytes:
     return b"%c\x7f%b%b" % (0x80 | code, size.to_bytes(8, "big"), payload)
 
 
-def close_payload(code: int, reason: str) -> bytes:
-    """The payload of a close frame with ``code`` and as much of ``reason`` as it has room for."""
-    return code.to_bytes(2, "big") + reason.encode()[:123].decode(errors="ignore").encode()
+def close_frame(code: int, reason: str = "") -> bytes:
+    """The bytes of a close frame with ``code`` and as much of ``reason`` as it has room for."""
+    return frame(CLOSE, code.to_bytes(2, "big") + reason.encode()[:123].decode(errors="ignore").encode())

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Generator, MutableMapping
+from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
 
-Event = MutableMapping[str, Any]
+from ..asgi.translation import Event
 
 
 class Inbox:

@@ -19,11 +19,10 @@ from uvicorn.protocols.utils import (
 )
 from uvicorn.server import ServerState
 
-from ..asgi.translation import ABORTS, WRITES
+from ..asgi.translation import ABORTS, WRITES, Event
 from . import handshake
 from .connection import Connection, State
-from .framing import BINARY, CLOSE, TEXT, close_payload, frame
-from .inbox import Event
+from .framing import BINARY, TEXT, close_frame, frame
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -120,9 +119,9 @@ class WebSocketProtocol(Connection):
 
     def _end_now(self) -> None:
         if self._state is State.OPEN:
-            self._fail(frame(CLOSE, close_payload(1012, "")))
+            self._fail(close_frame(1012))
         elif self._state <= State.DENYING:
-            self._answer(503, (), handshake.phrase(503).encode())
+            self._refuse(503)
         else:
             self._leave()
 
@@ -176,7 +175,7 @@ class WebSocketProtocol(Connection):
         if self._state is State.OPEN:
             self._close(code, "")
         elif self._state <= State.DENYING:
-            self._answer(500, (), handshake.phrase(500).encode())
+            self._refuse(500)
 
     async def send(self, event: Event) -> None:
         """Take an event of the application: its ASGI ``send``.
@@ -241,6 +240,10 @@ class WebSocketProtocol(Connection):
     def _deny(self, status: int, headers: handshake.Headers, body: bytes) -> None:
         self._log(str(status))
         self._answer(status, headers, body)
+
+    def _refuse(self, status: int) -> None:
+        """Refuse the handshake because of this server, or of its application."""
+        self._answer(status, (), handshake.phrase(status).encode())
 
     def _answer(self, status: int, headers: handshake.Headers, body: bytes) -> None:
         """Refuse the handshake."""

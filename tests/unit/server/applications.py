@@ -77,6 +77,23 @@ async def wait(application: Application, send: Any) -> None:
     await application.until_the_end()
 
 
+async def close_at_once(application: Application, send: Any) -> None:
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.close"})
+    await application.until_the_end()
+
+
+def busy_until(may_go_on: asyncio.Event) -> Part:
+    """A part that accepts, and receives nothing until it may."""
+
+    async def busy(application: Application, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await may_go_on.wait()
+        await application.until_the_end()
+
+    return busy
+
+
 @asynccontextmanager
 async def served(
     part: Part, protocol: Any = WebSocketProtocol, **options: Any

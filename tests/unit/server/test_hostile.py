@@ -14,7 +14,7 @@ from routechan.server.inbox import Inbox
 from tests.waiting import until
 
 from ..asgi.test_incoming import PING, PONG, TEXT, frame
-from .applications import CLOSE, Application, Part, echo, listen, opened, raw, served
+from .applications import CLOSE, Application, Part, close_at_once, echo, listen, opened, raw, served
 
 
 @pytest.mark.parametrize("early", [False, True])
@@ -73,13 +73,7 @@ async def test_a_client_is_lost_with_many_answers_to_come(part: Part, caplog: py
 )
 async def test_a_client_that_breaks_a_rule_after_the_close(sent: bytes) -> None:
     """Nothing of what it sends is kept."""
-
-    async def close(application: Application, send: Any) -> None:
-        await send({"type": "websocket.accept"})
-        await send({"type": "websocket.close"})
-        await application.until_the_end()
-
-    async with served(close) as (application, server):
+    async with served(close_at_once) as (application, server):
         reader, writer = await opened(server)
         assert await reader.readexactly(4) == b"\x88\x02\x03\xe8"
         writer.write(sent + bytes(1000))
@@ -90,13 +84,7 @@ async def test_a_client_that_breaks_a_rule_after_the_close(sent: bytes) -> None:
 
 async def test_parts_of_a_message_after_the_close() -> None:
     """They are not put together."""
-
-    async def close(application: Application, send: Any) -> None:
-        await send({"type": "websocket.accept"})
-        await send({"type": "websocket.close"})
-        await application.until_the_end()
-
-    async with served(close) as (_, server):
+    async with served(close_at_once) as (_, server):
         reader, writer = await opened(server)
         [connection] = server.server_state.connections
         for head in (0x02, *[0x00] * 100, TEXT | 0x40, PING):

@@ -24,7 +24,21 @@ from tests.waiting import until
 
 from ..asgi.test_aborting import HANDSHAKE, deaf, serving
 from ..asgi.test_incoming import PING, PONG, TEXT, frame
-from .applications import CLOSE, Application, Hasty, Part, client, echo, listen, opened, port_of, raw, served, wait
+from .applications import (
+    CLOSE,
+    Application,
+    Hasty,
+    Part,
+    busy_until,
+    client,
+    echo,
+    listen,
+    opened,
+    port_of,
+    raw,
+    served,
+    wait,
+)
 
 # Messages
 
@@ -62,13 +76,7 @@ async def _send_all(socket: ClientConnection, messages: list[str]) -> None:
 async def test_no_more_is_read_than_the_application_takes() -> None:
     """What a client sends meanwhile waits in TCP."""
     may_go_on = asyncio.Event()
-
-    async def busy(application: Application, send: Any) -> None:
-        await send({"type": "websocket.accept"})
-        await may_go_on.wait()
-        await application.until_the_end()
-
-    async with served(busy) as (application, server):
+    async with served(busy_until(may_go_on)) as (application, server):
         _, writer = await opened(server)
         [connection] = server.server_state.connections
         for _ in range(200):
@@ -351,13 +359,7 @@ async def test_pings_are_sent_and_answered() -> None:
 async def test_the_pong_of_a_client_whose_messages_are_not_read_yet() -> None:
     """It lies behind them, so it is not missed."""
     may_go_on = asyncio.Event()
-
-    async def busy(application: Application, send: Any) -> None:
-        await send({"type": "websocket.accept"})
-        await may_go_on.wait()
-        await application.until_the_end()
-
-    async with served(busy, ws_ping_interval=0.02, ws_ping_timeout=0.02) as (application, server):
+    async with served(busy_until(may_go_on), ws_ping_interval=0.02, ws_ping_timeout=0.02) as (application, server):
         reader, writer = await opened(server)
         writer.write(frame(TEXT, b"one"))
         await reader.readexactly(5 * 6)
