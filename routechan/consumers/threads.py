@@ -74,6 +74,7 @@ class Threads:
         self._handing_over = False
         self._unfinished = 0
         self._checking = False
+        self._waking = False
         self._stopped = False
         self._dedicated = 0
 
@@ -96,10 +97,9 @@ class Threads:
             self._work.append((function, argument, done, client))
         # Looked at without the lock for speed: a thread counts itself out before it looks at the queue for
         # the last time, so either it sees this work or we see that nobody is awake.
-        if self._awake == 0:
-            with self._lock:
-                if self._awake == 0:
-                    self._wake_one()
+        if self._awake == 0 and not self._waking:
+            self._waking = True
+            self._loop.call_soon(self._wake, context=self._context)
         if not self._checking:
             self._checking = True
             self._loop.call_later(PATIENCE, self._check, context=self._context)
@@ -140,6 +140,18 @@ class Threads:
             for parking in self._parked:
                 parking.leave()
             self._parked.clear()
+
+    def _wake(self) -> None:
+        """On the loop: have a thread take what there is, if none will.
+
+        It is woken when the loop has read all sockets that had something, and not at the first of them: uvloop lets go
+        of the interpreter's lock between two sockets, and the thread would take it for each message.
+        """
+        self._waking = False
+        if self._work and self._awake == 0:
+            with self._lock:
+                if self._awake == 0:
+                    self._wake_one()
 
     def _wake_one(self) -> None:
         """With the lock held: have one more thread look at the queue, if the limit allows."""
@@ -270,10 +282,7 @@ class Threads:
             self._work.append(queue.popleft())
             if queue:
                 self._turns[client] = queue  # behind the others
-        if self._work and self._awake == 0:
-            with self._lock:
-                if self._awake == 0:
-                    self._wake_one()
+        self._wake()
 
 
 def _log_fields(argument: Any) -> dict[str, Any]:

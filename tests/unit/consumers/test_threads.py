@@ -86,6 +86,22 @@ async def test_batches(monkeypatch: pytest.MonkeyPatch, pool: Threads) -> None:
     assert len(wakings) == 1
 
 
+async def test_a_thread_is_woken_when_the_turn_of_the_loop_is_over(pool: Threads) -> None:
+    """What the sockets of one turn bring is one batch, although the interpreter's lock is let go between them."""
+    results = Results()
+    began: list[int] = []
+
+    def submit() -> None:
+        for number in range(3):
+            pool.submit(began.append, number, results.done)
+            time.sleep(0.02)  # as a read of the next socket does
+            assert began == []
+
+    asyncio.get_running_loop().call_soon(submit)
+    await results.reach(3)
+    assert began == [0, 1, 2]
+
+
 async def test_long_batches_are_handed_over_in_between(monkeypatch: pytest.MonkeyPatch, pool: Threads) -> None:
     """Results are told after ``BATCH_TIME`` although more work is waiting."""
     monkeypatch.setattr(threads_module, "PATIENCE", 10 * DEADLINE)
