@@ -17,7 +17,7 @@ LONGEST = 450
 #: What stands at the root of the core: what users import by name, and what everything below rests on.
 ROOT_MODULES = {
     *("__init__", "__main__", "app", "channel", "message", "routing", "exceptions", "outbox", "inline"),
-    *("interfaces", "encoding", "names", "patterns", "concurrency", "apps"),
+    *("interfaces", "encoding", "names", "patterns", "concurrency", "deadlines", "apps"),
 }
 
 #: Names that cannot be changed: users import them, or Django does.

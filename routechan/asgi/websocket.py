@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable
 
 from ..concurrency import ends_task, maybe_await
+from ..deadlines import Deadline, call_after
 from ..encoding import Content
 from ..interfaces import SOCKET_CHANNELS
 from ..limits.clients import address_of
@@ -140,8 +141,8 @@ class _Connection:
         self._reader = asyncio.current_task()
         self._reading = False  # waiting in ``receive``
         self._stopped = False
-        self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
-            options.handshake_timeout, self._handshake_over, options.handshake_timeout
+        self._timer: Deadline | asyncio.TimerHandle | None = call_after(
+            asyncio.get_running_loop(), options.handshake_timeout, self._handshake_over
         )
 
     async def run(self, connect: Content) -> None:
@@ -389,9 +390,10 @@ class _Connection:
             self._timer.cancel()
             self._timer = None
 
-    def _handshake_over(self, seconds: float) -> None:
+    def _handshake_over(self) -> None:
         self._timer = None
         if not self.socket.accepted and not self.socket.closed:
+            seconds = self._server.options.handshake_timeout
             reason = f"it was not accepted within {seconds:g} s: {self.events.waits_for()}"
             more = self._server.repeats.more("handshake_timeout")
             if more is not None:

@@ -6,7 +6,11 @@ import asyncio
 import random
 from typing import Protocol
 
-from .framing import PING, frame
+from ..deadlines import Deadline, call_after
+from .framing import PING, PONG, frame
+
+#: How a pong of a client begins: a whole frame, masked, with a payload as long as that of our pings.
+_PONG_HEAD = bytes((0x80 | PONG, 0x84))
 
 
 class Pinged(Protocol):
@@ -31,7 +35,7 @@ class Keepalive:
         timeout: seconds that the answer may take; None for any time.
     """
 
-    __slots__ = ("_connection", "_interval", "_loop", "_pending", "_timeout", "_timer")
+    __slots__ = ("_connection", "_deadline", "_interval", "_loop", "_pending", "_timeout")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float | None, timeout: float | None) -> None:
         self._loop = loop
@@ -39,7 +43,7 @@ class Keepalive:
         self._timeout = timeout
         self._connection: Pinged | None = None
         self._pending = b""  # the payload of the ping that is not answered yet
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: Deadline | None = None
 
     def start(self, connection: Pinged) -> None:
         """Ping ``connection``, first after one interval."""
@@ -49,26 +53,46 @@ class Keepalive:
     def stop(self) -> None:
         """Send no more pings."""
         self._connection = None  # breaks a reference cycle: a connection that is gone is freed at once
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel()
 
-    def answered(self, payload: bytes) -> None:
+    def answered_by(self, data: bytes) -> bool:
+        """Take ``data``, the bytes of a client, if they are nothing but the answer to the last ping.
+
+        Args:
+            data: what has come, from the beginning of a frame on.
+
+        Returns:
+            Whether they are.
+        """
+        if len(data) != 10 or not data.startswith(_PONG_HEAD):
+            return False
+        return self.answered(bytes(byte ^ mask for byte, mask in zip(data[6:], data[2:6], strict=True)))
+
+    def answered(self, payload: bytes) -> bool:
         """Take a pong.
 
         Args:
             payload: what it carries; that of another ping, or of none, means nothing.
+
+        Returns:
+            Whether it answers the last ping.
         """
-        if self._pending and payload == self._pending:
-            self._pending = b""
-            if self._timeout:
-                self._wait()
+        if not self._pending or payload != self._pending:
+            return False
+        self._pending = b""
+        if self._timeout:
+            self._wait()
+        return True
 
     def _wait(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._cancel()
         if self._interval:
-            self._timer = self._loop.call_later(self._interval, self._ping)
+            self._deadline = call_after(self._loop, self._interval, self._ping)
+
+    def _cancel(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _ping(self) -> None:
         if self._connection is None:
@@ -76,7 +100,7 @@ class Keepalive:
         self._pending = random.randbytes(4)
         self._connection.ping(frame(PING, self._pending))
         if self._timeout:
-            self._timer = self._loop.call_later(self._timeout, self._late)
+            self._deadline = call_after(self._loop, self._timeout, self._late)
         else:
             self._wait()
 
