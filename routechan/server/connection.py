@@ -19,7 +19,7 @@ from .parser import Wire, feed, parser
 #: Seconds that a connection may take to end, once one side has closed it. Then it is aborted.
 CLOSE_TIMEOUT = 10.0
 
-#: Bytes of a frame, beyond which the parser is replaced when it has read it.
+#: Bytes of a frame, beyond which the parser is freed when it has read it: it keeps the memory that this took.
 LARGE = 64 * 1024
 
 #: The types of frames, as picows has them.
@@ -78,7 +78,7 @@ class Connection(WSListener):
         self._keepalive = Keepalive(loop, ping_interval, ping_timeout)
         self._state = State.CONNECTING
         self._drained: asyncio.Future[None] | None = None  # while the client does not read
-        self._early = b""  # what the client has sent before the handshake was answered
+        self._early = b""  # what the client has sent, and no parser has read
         self._deadline: asyncio.TimerHandle | None = None
         self._wire: Wire | None = None
         self._ws: WSTransport | None = None
@@ -86,17 +86,39 @@ class Connection(WSListener):
         self.transport: asyncio.Transport
 
     def _open(self) -> None:
-        """Have the parser read the transport from now on, behind what was read before."""
+        """Take messages from now on, first those that are here already."""
         self._state = State.OPEN
-        self.transport.pause_reading()  # or uvloop would go on to read for the protocol before this one
-        self._inbox.held = True
         self._keepalive.start(self)
-        self._parse_anew()
         self._resume_reading()
 
-    def _parse_anew(self) -> None:
+    # Who reads the transport: the parser while there is something to parse, and this itself between. A parser takes a
+    # third of the memory of a connection, and most connections say nothing most of the time.
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client of an open connection sends first, or after a silence.
+
+        Args:
+            data: the bytes, from the beginning of a frame on.
+        """
+        if not self._keepalive.answered_by(data):
+            self._early = data
+            self._hold()
+            self._resume_reading()
+
+    def _parse(self) -> None:
+        """Have a parser read the transport, whose reading is paused: or uvloop would go on to read for this."""
         self._wire = Wire(self.transport, self._refused)
         self.transport.set_protocol(parser(self, self._wire, self._most))
+
+    def _free_parser(self) -> None:
+        """Read the transport without a parser, until there is something to parse."""
+        held = self._inbox.held
+        self._hold()
+        self._wire.muted = True  # type: ignore[union-attr]
+        self._wire = self._ws = None
+        self.transport.set_protocol(self)  # type: ignore[arg-type]  # all it asks for is there
+        if not held:
+            self._resume_reading()
 
     # What the client sends: called by the parser
 
@@ -115,7 +137,7 @@ class Connection(WSListener):
             transport: of the parser.
             data: the frame, which is gone when this returns.
         """
-        kind = data.msg_type
+        kind, over = data.msg_type, data.payload_size > LARGE
         if self._state is not State.OPEN:  # what crossed the close of this side, or came behind that of the client
             if kind is WSMsgType.CLOSE:
                 self._leave()
@@ -128,7 +150,7 @@ class Connection(WSListener):
         elif kind is _PING:
             self._answer_ping(frame(PONG, data.get_payload_as_bytes()))
         elif kind is _PONG:
-            self._keepalive.answered(data.get_payload_as_bytes())
+            over = self._keepalive.answered(data.get_payload_as_bytes())  # the client may have nothing else to say
         elif kind is WSMsgType.CLOSE:
             code = _code(data.get_close_code())
             if data.payload_size and not may_close_with(code):
@@ -137,8 +159,8 @@ class Connection(WSListener):
                 self._take_close(code, data.get_close_reason() or "")
         else:
             self._take_fragment(data)
-        if data.payload_size > LARGE and data.last_in_buffer and not data.tail_size and self._state is State.OPEN:
-            self._parse_anew()  # the parser keeps the memory that its largest frame took
+        if over and data.last_in_buffer and not data.tail_size and self._state is State.OPEN:
+            self._free_parser()
 
     def _take_text(self, decode: Callable[[], str]) -> None:
         try:
@@ -156,8 +178,7 @@ class Connection(WSListener):
             return
         inbox.put(event)
         if inbox and self._state is State.OPEN:
-            inbox.held = True
-            self.transport.pause_reading()
+            self._hold()
 
     def _take_fragment(self, data: WSFrame) -> None:
         try:
@@ -240,12 +261,21 @@ class Connection(WSListener):
         """End the connection of a client that has not answered a ping."""
         self._break(1011, "keepalive ping timeout")
 
+    def _hold(self) -> None:
+        """Read no more for now."""
+        if not self._inbox.held:
+            self._inbox.held = True
+            self.transport.pause_reading()
+
     def _resume_reading(self) -> None:
         """Read on, if the application has taken what came before or takes no more."""
         inbox = self._inbox
         if self._state < State.OPEN:
             return  # what comes before then is kept, and that is enough
         while self._early and not (inbox and self._state is State.OPEN):
+            self._hold()
+            if self._wire is None:
+                self._parse()
             self._early = self._early[feed(self.transport.get_protocol(), self._early) :]  # type: ignore[arg-type]
         if inbox.held and not (inbox and self._state is State.OPEN) and not self.transport.is_closing():
             inbox.held = False

@@ -84,11 +84,12 @@ class WebSocketProtocol(Connection):
         Args:
             data: all of the handshake first, as uvicorn has it.
         """
-        if self._key:
+        if self._state is State.OPEN or self._state is State.CLOSING:
+            super().data_received(data)
+        elif self._key:
             self._early += data
-            if len(self._early) > EARLY_BYTES and not self._inbox.held:
-                self._inbox.held = True
-                self.transport.pause_reading()
+            if len(self._early) > EARLY_BYTES:
+                self._hold()
         elif self._state is State.CONNECTING:
             try:
                 request = handshake.read(data)

@@ -90,15 +90,6 @@ async def test_no_more_is_read_than_the_application_takes() -> None:
         writer.close()
 
 
-async def test_the_memory_of_a_large_message_is_freed() -> None:
-    async with served(echo) as (_, server), client(server, max_size=None) as socket:
-        [connection] = server.server_state.connections
-        for size in (1_000_000, 10, 1_000_000, 10):
-            await socket.send(b"x" * size)
-            assert len(await socket.recv()) == size
-            assert len(connection.transport.get_protocol().get_buffer(-1)) < 10_000
-
-
 async def test_fragments_with_a_ping_between() -> None:
     async with served(echo) as (application, server):
         reader, writer = await opened(server)
