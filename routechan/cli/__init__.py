@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parent = ParentLink.take()
     options = command.parse_args(arguments)
     try:
-        check(options)
+        check(options, parent)
         layer = make_layer(options, os.environ)
         application = make_application(options, layer)
     except (InvalidChannelLayerError, MissingExtra, ValueError) as error:

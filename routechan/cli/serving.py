@@ -49,11 +49,12 @@ BACKLOG = 2048
 NOT_STARTED = 3
 
 
-def check(options: argparse.Namespace) -> None:
+def check(options: argparse.Namespace, parent: ParentLink | None) -> None:
     """See whether it can be served as ``options`` say.
 
     Args:
         options: of the command line.
+        parent: the link to the supervisor, where there is one: each of its processes gets its command line, and --fd.
 
     Raises:
         MissingExtra: a package is missing.
@@ -61,8 +62,10 @@ def check(options: argparse.Namespace) -> None:
     """
     if uvicorn is None or websockets is None:  # uvicorn alone serves no sockets, and bounds no heads
         raise MissingExtra("serve needs the packages uvicorn, httptools and websockets", "server")
-    if options.uds is not None and (options.host is not None or options.port is not None):
-        raise ValueError("--uds is served instead of --host and --port; give one or the other")
+    given = {"--fd": options.fd, "--uds": options.uds, "--host": options.host, "--port": options.port}
+    places = [option for option, value in given.items() if value is not None]
+    if len(places) > 1 and places != ["--host", "--port"] and parent is None:
+        raise ValueError(f"{' and '.join(places)} say different places to serve on; give --fd, --uds, or host and port")
     if options.drain and not _has_picows():
         raise MissingExtra("--drain needs the package picows", "fast")
 
@@ -157,6 +160,8 @@ def serve(
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # where it logs each socket, too
     logging.getLogger("uvicorn.error").addFilter(OncePerInterval(Repeats()))
     host, port = _address(options)
+    listener = None if options.fd is None else socket.socket(fileno=options.fd)
+    on_unix = options.uds is not None or (listener is not None and listener.family == socket.AF_UNIX)
     if parent is None:
         _log_start(options, layer)
     # It raises a signal again when it has ended because of it: to be told to end, and to have done so, is a success.
@@ -168,7 +173,7 @@ def serve(
 
     server = uvicorn.Server(
         uvicorn.Config(
-            behind_socket(application, options.forwarded_allow_ips) if options.uds else application,
+            behind_socket(application, options.forwarded_allow_ips) if on_unix else application,
             host=host,
             port=port,
             uds=options.uds,
@@ -177,7 +182,7 @@ def serve(
             # ``frame_bytes`` counts text in characters, which have up to four bytes.
             ws_max_size=sys.maxsize if application.options.frame_bytes is None else 4 * application.options.frame_bytes,
             lifespan="on",
-            proxy_headers=not options.uds,
+            proxy_headers=not on_unix,
             forwarded_allow_ips=_proxies(options.forwarded_allow_ips),
             timeout_graceful_shutdown=options.graceful_timeout + math.ceil(options.drain),
             access_log=options.access_log,
@@ -190,7 +195,7 @@ def serve(
         # Whoever ends a service, or types Ctrl-C, signals the children as well: a second signal does not mean hurry.
         server.handle_exit = partial(_stop, server)  # type: ignore[method-assign]
         parent.listen(partial(_take_order, server))
-    server.run(sockets=None if options.fd is None else [socket.socket(fileno=options.fd)])
+    server.run(sockets=None if listener is None else [listener])
     if not server.started:
         sys.exit(NOT_STARTED)
     logger.info("Ended")

@@ -9,6 +9,7 @@ import logging
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -44,8 +45,9 @@ class Served:
     def __init__(self, config: object) -> None:
         pass
 
-    def run(self, sockets: object) -> None:
-        pass
+    def run(self, sockets: list[socket.socket] | None) -> None:
+        for each in sockets or ():
+            each.close()
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -104,7 +106,9 @@ def test_secrets_of_the_environment() -> None:
         (["--layer-config", "EXPIRY"], "expiry is a number of seconds above 0"),
         (["--layer-config", "UNKNOWN"], "expirey"),
         ([], "say which may: --allow-origin example.com"),
-        (["--uds", "a", "--port", "1"], "--uds is served instead of --host and --port"),
+        (["--uds", "a", "--port", "1"], "--uds and --port say different places to serve on"),
+        (["--fd", "3", "--host", "::1"], "--fd and --host say different places to serve on"),
+        (["--fd", "3", "--uds", "a"], "--fd and --uds say different places to serve on"),
         (["--port", "-1"], "argument --port: '-1' is below 0"),
         (["--port", "many"], "argument --port: "),
         (["--limit", "sockets=1"], "argument --limit: 'sockets' is no limit; expected socket_capacity, socket_bytes, "),
@@ -191,6 +195,19 @@ def test_what_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     assert given["timeout_graceful_shutdown"] == 9
     application._layer.close()
+
+
+@pytest.mark.parametrize(("family", "believes"), [(socket.AF_INET, True), (socket.AF_UNIX, False)])
+def test_a_descriptor(monkeypatch: pytest.MonkeyPatch, family: int, believes: bool) -> None:
+    """One of a Unix socket is served as such: its clients have no address that uvicorn could believe."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(serving.uvicorn, "Server", Served)
+    monkeypatch.setattr(serving.uvicorn, "Config", lambda application, **options: given.update(options))
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
+    descriptor = socket.socket(family).detach()
+    assert cli.main(["serve", "--allow-origin", "a", "--fd", str(descriptor)]) == 0
+    assert given["proxy_headers"] is believes
 
 
 @pytest.mark.parametrize(
