@@ -122,7 +122,12 @@ def route_channels(channels: object, consumer: object) -> list[str]:
 
 def random_part(length: int) -> str:
     """A string of ``length`` random letters: unguessable, and different in each fork (weakness A13 of older layers)."""
-    return "".join(secrets.choice(string.ascii_letters) for _ in range(length))
+    letters = string.ascii_letters
+    number, part = secrets.randbelow(len(letters) ** length), ""  # asked once: each call costs microseconds
+    for _ in range(length):
+        number, letter = divmod(number, len(letters))
+        part += letters[letter]
+    return part
 
 
 def new_process(mark: str) -> str:

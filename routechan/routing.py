@@ -231,16 +231,24 @@ class Router(Patchable):
     def _find(self, message: Message) -> Matched | None:
         matched = self._search(message)
         channel, path = message.channel_name, message.content.get("path")
-        if channel in self._by_path and (path is None or (isinstance(path, str) and len(path) <= FOUND_LENGTH)):
-            if len(self._found) >= FOUND_PATHS:
-                self._found.clear()
-            self._found[channel, path] = matched
+        if channel in self._by_path:
+            _remember(self._found, channel, path, matched)
         return matched
 
     def serves(self, channels: Iterable[str], known: Content) -> bool:
         """Whether a route, the defaults of sockets aside, could ever take a message on ``channels`` with ``known``."""
+        if replaced:
+            return True
+        asked, path = tuple(channels), known.get("path")
+        try:
+            return self._served[asked, path]
+        except (KeyError, TypeError):
+            pass
         entries = [self.root, *_request_routes(self.defaults)]
-        return bool(replaced) or any(could_match(entry, channel, known) for entry in entries for channel in channels)
+        served = any(could_match(entry, channel, known) for entry in entries for channel in asked)
+        if path is not None and all(channel in self._by_path for channel in asked if channel in self._by_channel):
+            _remember(self._served, asked, path, served)
+        return served
 
     def takes(self, message: Message) -> bool:
         """Whether a route takes ``message``; one that raises does not, and is logged."""
@@ -286,6 +294,7 @@ class Router(Patchable):
         }
         self._by_path = {channel for channel, found in self._by_channel.items() if all(map(_depends_on_path, found))}
         self._found: dict[tuple[str, Any], Matched | None] = {}
+        self._served: dict[tuple[tuple[str, ...], Any], bool] = {}
         self._own_match = type(self).match is not Router.match  # that of a subclass
 
 
@@ -323,6 +332,14 @@ def default_routes(http_consumer: Consumer | None = None) -> list[RouteLike]:
 
 def _request_routes(entries: Iterable[RouteLike]) -> list[RouteLike]:
     return [entry for entry in entries if "http.request" in entry.channel_names()]
+
+
+def _remember(found: dict[Any, Any], asked: Any, path: Any, answer: Any) -> None:
+    """Keep the ``answer`` for a path, unless that is no text or too long."""
+    if path is None or (isinstance(path, str) and len(path) <= FOUND_LENGTH):
+        if len(found) >= FOUND_PATHS:
+            found.clear()
+        found[asked, path] = answer
 
 
 def _depends_on_path(entry: RouteLike) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 from ..encoding import Content
 
@@ -17,12 +18,15 @@ def address_of(connect: Content) -> str | None:
         The address; None where the server does not know it, as behind a Unix socket.
     """
     client = connect.get("client")
-    if not client:
-        return None
+    return _counted(str(client[0])) if client else None
+
+
+@lru_cache(maxsize=1024)
+def _counted(host: str) -> str | None:
     try:
-        address = ipaddress.ip_address(str(client[0]).partition("%")[0])
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return str(client[0]) or None
+        return host or None
     if isinstance(address, ipaddress.IPv6Address):
         return str(address.ipv4_mapped or ipaddress.ip_network((int(address), 64), strict=False))
     return str(address)

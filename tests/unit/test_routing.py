@@ -420,6 +420,20 @@ def test_serves(path: str, served: bool) -> None:
     assert router.serves(sockets, {"path": path}) is served
 
 
+def test_serves_remembers_paths_only_where_they_decide() -> None:
+    """As many as ``find`` does, and none where a route looks at something else, or is added."""
+    router = Router([route("websocket.receive", one, path=r"^/x$")])
+    for number in range(FOUND_PATHS + 10):
+        assert not router.serves(["websocket.receive"], {"path": f"/{number}"})
+    assert 0 < len(router._served) <= FOUND_PATHS
+    router.add_route(route("websocket.receive", two, path=r"^/5$"))
+    assert router.serves(["websocket.receive"], {"path": "/5"})
+    router = Router([route("websocket.connect", one, path=r"^/x$", method="GET")])
+    assert router.serves(["websocket.connect"], {"path": "/x", "method": "GET"})
+    assert not router.serves(["websocket.connect"], {"path": "/x", "method": "POST"})
+    assert router.serves(["websocket.connect"], {"path": "/x"})
+
+
 def test_serves_believes_custom_routes() -> None:
     """RT-01: a route of the user's own making is believed on its channel names."""
     assert Router([include([CustomRoute()], path="^/x")]).serves(["custom"], {"path": "/x"})
