@@ -11,7 +11,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from ..asgi.translation import Event, may_close_with
 from .fragments import BrokenRule, Fragments
-from .framing import CLOSE, PONG, close_frame, frame
+from .framing import CLOSE, PING, PONG, close_frame, control_frame, frame
 from .inbox import Inbox
 from .keepalive import Keepalive
 from .parser import Wire, feed, parser
@@ -92,7 +92,7 @@ class Connection(WSListener):
         self._resume_reading()
 
     # Who reads the transport: the parser while there is something to parse, and this itself between. A parser takes a
-    # third of the memory of a connection, and most connections say nothing most of the time.
+    # third of the memory of a connection, and most connections say nothing most of the time but that they are alive.
 
     def data_received(self, data: bytes) -> None:
         """Take what the client of an open connection sends first, or after a silence.
@@ -100,7 +100,18 @@ class Connection(WSListener):
         Args:
             data: the bytes, from the beginning of a frame on.
         """
-        if not self._keepalive.answered_by(data):
+        kind, payload = control_frame(data)
+        code = int.from_bytes(payload, "big")
+        if kind and self._state is not State.OPEN:
+            if kind == CLOSE:
+                self._leave()
+        elif kind == PONG:
+            self._keepalive.answered(payload)
+        elif kind == PING:
+            self._answer_ping(frame(PONG, payload))
+        elif kind == CLOSE and (not payload or (len(payload) == 2 and may_close_with(code))):
+            self._take_close(code, "")
+        else:
             self._early = data
             self._hold()
             self._resume_reading()

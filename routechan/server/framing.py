@@ -1,8 +1,9 @@
-"""Frames that a server sends (RFC 6455, section 5.2): unmasked, in one piece, not compressed."""
+"""Frames that a server sends (RFC 6455, section 5.2), unmasked and in one piece, and the shortest that it gets."""
 
 from __future__ import annotations
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+_CONTROL = (CLOSE, PING, PONG)
 
 _SHORT = {code: tuple(bytes((0x80 | code, size)) for size in range(126)) for code in (TEXT, BINARY, CLOSE, PING, PONG)}
 
@@ -25,3 +26,18 @@ def frame(code: int, payload: bytes) -> bytes:
 def close_frame(code: int, reason: str = "") -> bytes:
     """The bytes of a close frame with ``code`` and as much of ``reason`` as it has room for."""
     return frame(CLOSE, code.to_bytes(2, "big") + reason.encode()[:123].decode(errors="ignore").encode())
+
+
+def control_frame(data: bytes) -> tuple[int, bytes]:
+    """The control frame that ``data``, the bytes of a client, are, and nothing else.
+
+    Args:
+        data: from the beginning of a frame on.
+
+    Returns:
+        ``CLOSE``, ``PING`` or ``PONG``, and the payload; 0 where they are something else, or more.
+    """
+    size = len(data) - 6
+    if not 0 <= size <= 125 or data[0] & 0xF8 != 0x88 or data[0] & 0x0F not in _CONTROL or data[1] != 0x80 | size:
+        return 0, b""
+    return data[0] & 0x0F, bytes(byte ^ data[2 + at % 4] for at, byte in enumerate(data[6:]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable
 from email.utils import formatdate
 from http import HTTPStatus
@@ -78,32 +79,30 @@ def read(head: bytes) -> Request:
     if len(lines) - 2 > LINES or max(map(len, lines)) > LINE_BYTES:
         raise Refusal(431, f"A handshake has no more than {LINES} headers, of {LINE_BYTES} bytes each.")
     headers = []
+    values: defaultdict[bytes, list[bytes]] = defaultdict(list)
     for each in lines:
         name, colon, value = each.partition(b":")
         if colon:
-            headers.append((name.strip().lower(), value.strip()))
+            name, value = name.strip().lower(), value.strip()
+            headers.append((name, value))
+            values[name].append(value)
     if method != b"GET":
         raise Refusal(405, "A WebSocket is opened with GET.", [(b"allow", b"GET")])
-    if b"upgrade" not in _tokens(headers, b"connection") or b"websocket" not in _tokens(headers, b"upgrade"):
+    if b"upgrade" not in _tokens(values[b"connection"]) or b"websocket" not in _tokens(values[b"upgrade"]):
         raise Refusal(426, "Only WebSockets are served here.", [(b"upgrade", b"websocket")])
-    versions = _values(headers, b"sec-websocket-version")
-    if versions != [VERSION]:
+    if values[b"sec-websocket-version"] != [VERSION]:
         raise Refusal(426, "WebSockets are served in version 13 only.", [(b"sec-websocket-version", VERSION)])
-    keys = _values(headers, b"sec-websocket-key")
+    keys = values[b"sec-websocket-key"]
     if len(keys) != 1 or not _is_key(keys[0]):
         raise Refusal(400, "The header Sec-WebSocket-Key has to stand there once, with 16 bytes in base64.")
     raw_path, _, query_string = target.partition(b"?")
-    offered = b",".join(_values(headers, b"sec-websocket-protocol")).decode("latin-1").split(",")
+    offered = b",".join(values[b"sec-websocket-protocol"]).decode("latin-1").split(",")
     subprotocols = [token.strip() for token in offered if token.strip()]
     return Request(unquote(raw_path.decode("latin-1")), raw_path, query_string, headers, subprotocols, keys[0])
 
 
-def _values(headers: Headers, name: bytes) -> list[bytes]:
-    return [value for each, value in headers if each == name]
-
-
-def _tokens(headers: Headers, name: bytes) -> list[bytes]:
-    return [token.strip().lower() for token in b",".join(_values(headers, name)).split(b",")]
+def _tokens(values: list[bytes]) -> list[bytes]:
+    return [token.strip().lower() for token in b",".join(values).split(b",")]
 
 
 def _is_key(key: bytes) -> bool:

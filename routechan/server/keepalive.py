@@ -7,10 +7,7 @@ import random
 from typing import Protocol
 
 from ..deadlines import Deadline, call_after
-from .framing import PING, PONG, frame
-
-#: How a pong of a client begins: a whole frame, masked, with a payload as long as that of our pings.
-_PONG_HEAD = bytes((0x80 | PONG, 0x84))
+from .framing import PING, frame
 
 
 class Pinged(Protocol):
@@ -54,19 +51,6 @@ class Keepalive:
         """Send no more pings."""
         self._connection = None  # breaks a reference cycle: a connection that is gone is freed at once
         self._cancel()
-
-    def answered_by(self, data: bytes) -> bool:
-        """Take ``data``, the bytes of a client, if they are nothing but the answer to the last ping.
-
-        Args:
-            data: what has come, from the beginning of a frame on.
-
-        Returns:
-            Whether they are.
-        """
-        if len(data) != 10 or not data.startswith(_PONG_HEAD):
-            return False
-        return self.answered(bytes(byte ^ mask for byte, mask in zip(data[6:], data[2:6], strict=True)))
 
     def answered(self, payload: bytes) -> bool:
         """Take a pong.

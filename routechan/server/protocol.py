@@ -254,8 +254,9 @@ class WebSocketProtocol(Connection):
 
     def _log(self, outcome: str) -> None:
         """Say what became of the handshake, as uvicorn does."""
-        where = get_client_addr(self.scope), get_path_with_query_string(self.scope)
-        logger.info('%s - "WebSocket %s" %s', *where, outcome)
+        if logger.isEnabledFor(logging.INFO):
+            where = get_client_addr(self.scope), get_path_with_query_string(self.scope)
+            logger.info('%s - "WebSocket %s" %s', *where, outcome)
 
 
 def _framed(event: Event) -> bytes:

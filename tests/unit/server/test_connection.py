@@ -135,6 +135,47 @@ async def test_the_close_of_a_client_that_never_said_anything() -> None:
         assert connection._early == b""
 
 
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"", 1005),
+        (b"\x03\xe9", 1001),
+        (b"\x03\xed", 1002),  # 1005 may not travel
+        (b"\x03", 1002),
+        (b"\x03\xe8\xff", 1007),  # a reason that is not UTF-8
+    ],
+)
+async def test_closes_without_a_parser(sent: bytes, code: int) -> None:
+    """What is wrong is found as by the parser."""
+    async with served(listen) as (application, server):
+        reader, writer = await opened(server)
+        writer.write(frame(CLOSE, sent))
+        answer = await reader.read()
+        assert answer[2:4] == (b"" if code == 1005 else code.to_bytes(2, "big"))
+        await until(lambda: application.ended)
+        assert application.events[-1]["code"] == code
+
+
+async def test_pings_without_a_parser() -> None:
+    """They are answered with what they carry, masked or not by zeros; none after the close of this side."""
+    async with served(listen) as (_, server):
+        reader, writer = await opened(server)
+        [connection] = server.server_state.connections
+        for payload in (b"", b"?", b"x" * 125):
+            mask = b"\x01\x02\x03\x04"
+            masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+            writer.write(bytes((PING, 0x80 | len(payload))) + mask + masked)
+            assert await reader.readexactly(2 + len(payload)) == bytes((PONG, len(payload))) + payload
+            assert not has_parser(connection)
+    async with served(close_at_once) as (_, server):
+        reader, writer = await opened(server)
+        assert await reader.readexactly(4) == b"\x88\x02\x03\xe8"
+        writer.write(frame(PING, b"late"))
+        await asyncio.sleep(0.05)
+        writer.write(frame(CLOSE, b"\x03\xe8"))
+        assert await reader.read() == b""
+
+
 async def test_a_wrong_pong_without_a_parser() -> None:
     """One that answers no ping keeps nobody alive."""
     async with served(listen, Hasty, ws_ping_interval=0.02, ws_ping_timeout=0.2) as (application, server):
