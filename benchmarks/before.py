@@ -9,26 +9,25 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import load
 import machine
-import uvloop
+from asgi_servers import HERE
+from bench import Bench
 from file_limit import raise_file_limit
-from server import HERE, Server
-from sockets import CONSUMERS, pin
+from systems import ASYNC, ASYNC_UVICORN, PLAIN, PLAIN_UVICORN
+from work.echo import ECHO
+from work.fanout import FANOUT
 
-#: What is measured: the path of its consumer, and whether it is a fan-out.
+#: What is measured: the work, the system of each checkout, and how many sockets.
 WORK = {
-    "echo, plain": ("/echo/sync", False),
-    "echo, async": ("/echo/async", False),
-    "fan-out, plain": ("/fanout/sync", True),
-    "fan-out, async": ("/fanout/async", True),
+    f"{title}, {name.removeprefix('routechan ')}": (work, name, count)
+    for title, work, count in (("echo", ECHO, 64), ("fan-out", FANOUT, 1000))
+    for name in (PLAIN, ASYNC, PLAIN_UVICORN, ASYNC_UVICORN)
 }
 
 
 def main() -> int:
     options = arguments()
-    raise_file_limit(options.fanout_sockets + 200)
-    server_cpu, used = pin()
+    raise_file_limit(1200)
     checkouts = {"before": options.checkout.resolve(), "now": HERE.parent}
     rates: dict[tuple[str, str], list[float]] = defaultdict(list)
     costs: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -36,34 +35,25 @@ def main() -> int:
         order = list(checkouts.items())
         if number % 2:
             order.reverse()
-        for work in options.only or WORK:
-            path, fans_out = WORK[work]
+        for title in options.only:
+            work, system, count = WORK[title]
             for name, root in order:
                 gc.collect()
-                with Server(CONSUMERS, cpu=server_cpu, root=root) as server:
-                    sample = uvloop.run(
-                        (load.fanout if fans_out else load.echo)(
-                            server,
-                            path,
-                            sockets=options.fanout_sockets if fans_out else options.echo_sockets,
-                            warmup=options.warmup,
-                            seconds=options.seconds,
-                            cpus=used,
-                        )
-                    )
-                rates[work, name].append(sample.rate)
-                costs[work, name].append(sample.server_cpu / sample.rate)
+                with Bench(options.warmup, options.seconds, root=root) as bench:
+                    sample = work.take(bench, system, count)
+                rates[title, name].append(sample.rate)
+                costs[title, name].append(sample.cpu_each)
                 print(
-                    f"round {number + 1}  {work:<15} {name:<7}{sample.rate:>10,.0f} a second"
-                    f"  {costs[work, name][-1] * 1e6:7.2f} us of CPU each, others {sample.other_cpu:4.0%}",
+                    f"round {number + 1}  {title:<27} {name:<7}{sample.rate:>10,.0f} a second"
+                    f"  {sample.cpu_each:7.2f} us of CPU each, others {sample.others:4.0%}",
                     flush=True,
                 )
-    print(f"\n{machine.describe()}\n\n{'now against before':<20}{'rate':>8}{'CPU each':>10}   of each round")
-    for work in options.only or WORK:
-        rate = statistics.median(rates[work, "now"]) / statistics.median(rates[work, "before"])
-        cost = statistics.median(costs[work, "now"]) / statistics.median(costs[work, "before"])
-        each = sorted(now / before for now, before in zip(costs[work, "now"], costs[work, "before"], strict=True))
-        print(f"{work:<20}{rate:>8.3f}{cost:>10.3f}   {each[0]:.3f} to {each[-1]:.3f}")
+    print(f"\n{machine.describe()}\n\n{'now against before':<27}{'rate':>8}{'CPU each':>10}   of each round")
+    for title in options.only:
+        rate = statistics.median(rates[title, "now"]) / statistics.median(rates[title, "before"])
+        cost = statistics.median(costs[title, "now"]) / statistics.median(costs[title, "before"])
+        each = sorted(now / before for now, before in zip(costs[title, "now"], costs[title, "before"], strict=True))
+        print(f"{title:<27}{rate:>8.3f}{cost:>10.3f}   {each[0]:.3f} to {each[-1]:.3f}")
     return 0
 
 
@@ -74,9 +64,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3, help="length of a measured window (default 3)")
     parser.add_argument("--warmup", type=float, default=1, help="seconds before it (default 1)")
     parser.add_argument("--only", choices=list(WORK), action="append", help="measure this; may be repeated")
-    parser.add_argument("--echo-sockets", type=int, default=64)
-    parser.add_argument("--fanout-sockets", type=int, default=1000)
     options = parser.parse_args()
+    if options.only is None:
+        has_server = (options.checkout / "routechan" / "server").is_dir()
+        options.only = [title for title, (_, name, _) in WORK.items() if has_server or name not in (PLAIN, ASYNC)]
     if not (options.checkout / "routechan" / "__init__.py").is_file():
         parser.error(f"{options.checkout} is no checkout of routechan: it has no routechan/__init__.py")
     return options

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeVar
 
 import machine
-
-#: The share of a CPU that others may take.
-OTHER_ALLOWED = 0.08
-
-
-class Taken(Protocol):
-    """One sample, of whatever kind."""
-
-    @property
-    def disturbed(self) -> bool:
-        """Whether other processes took CPU that was meant for it."""
-
-
-T = TypeVar("T", bound=Taken)
+from sample import OTHERS_ALLOWED, Sample
 
 
 def wait_for_calm(cpus: list[int], patience: float) -> None:
@@ -28,14 +14,19 @@ def wait_for_calm(cpus: list[int], patience: float) -> None:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         before, since = machine.busy_seconds(cpus), time.monotonic()
-        time.sleep(0.5)
-        if (machine.busy_seconds(cpus) - before) / (time.monotonic() - since) <= OTHER_ALLOWED:
+        time.sleep(0.3)
+        if (machine.busy_seconds(cpus) - before) / (time.monotonic() - since) <= OTHERS_ALLOWED:
             return
 
 
 def undisturbed(
-    take: Callable[[], T], tell: Callable[[T, bool], object], *, cpus: list[int], patience: float, retakes: int
-) -> tuple[T, int]:
+    take: Callable[[], Sample],
+    tell: Callable[[Sample, bool], object],
+    *,
+    cpus: list[int],
+    patience: float,
+    retakes: int,
+) -> tuple[Sample, int]:
     """A sample, and how many were discarded: one that others disturbed is taken again, ``retakes`` times at most.
 
     ``tell(sample, again)`` is called with each.

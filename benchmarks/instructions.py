@@ -16,14 +16,16 @@ import time
 from pathlib import Path
 
 import picows
-from load import PAYLOAD, TEXT
-from server import COMMAND, HERE
-from sockets import CONSUMERS
+from asgi_servers import HERE
+from client import TEXT
+from framing import PLAIN
+from running import free_ports
+from systems import APPS, ASYNC_UVICORN, PLAIN_UVICORN, SYSTEMS
 
 SOCKETS = 64
 #: How many echoes the two runs of a sample have: what start, handshakes and end cost is the same in both.
 FEW, MANY = 2000, 10_000
-PATHS = {"plain": "/echo/sync", "async": "/echo/async"}
+KINDS = {"plain": PLAIN_UVICORN, "async": ASYNC_UVICORN}
 
 
 class Echo(picows.WSListener):
@@ -36,7 +38,7 @@ class Echo(picows.WSListener):
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         self.left[0] -= 1
         if self.left[0] > 0:
-            transport.send(TEXT, PAYLOAD)
+            transport.send(TEXT, PLAIN.message)
         elif not self.done.done():
             self.done.set_result(None)
 
@@ -46,30 +48,30 @@ async def echo(url: str, count: int) -> None:
     left, done = [count], asyncio.get_running_loop().create_future()
     transports = [(await picows.ws_connect(lambda: Echo(left, done), url))[0] for _ in range(SOCKETS)]
     for transport in transports:
-        transport.send(TEXT, PAYLOAD)
+        transport.send(TEXT, PLAIN.message)
     await done
     await asyncio.sleep(0.5)  # the last of the others
     for transport in transports:
         transport.disconnect(graceful=False)
 
 
-def executed(root: Path, path: str, count: int) -> int:
+def executed(root: Path, name: str, count: int) -> int:
     """The instructions of a server's life with ``count`` echoes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [*COMMAND, "--app-dir", str(HERE / "apps"), CONSUMERS]
-    command[command.index("--port") + 1] = str(port)
+    system = SYSTEMS[name]
+    target = system.targets["echo"]
+    (port,) = free_ports(1)
+    command = [part.format(port=port, app=target.app) for part in system.server]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, *command],
+            ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *command],
             stdout=log,
             stderr=log,
-            env={**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "0"},
+            cwd=APPS,
+            env={**os.environ, "PYTHONPATH": f"{APPS}{os.pathsep}{root}", "PYTHONHASHSEED": "0"},
         )
         try:
             wait_for_port(port, process)
-            asyncio.run(echo(f"ws://127.0.0.1:{port}{path}", count))
+            asyncio.run(echo(f"ws://127.0.0.1:{port}{target.path}", count))
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
@@ -96,10 +98,10 @@ def main() -> int:
     if shutil.which("valgrind") is None:
         parser.error("this needs valgrind; on Debian: apt-get install valgrind")
     roots = {"before": options.checkout.resolve(), "now": HERE.parent}
-    for kind, path in PATHS.items():
+    for kind, system in KINDS.items():
         for _ in range(options.rounds):
             each = {
-                name: (executed(root, path, MANY) - executed(root, path, FEW)) / (MANY - FEW)
+                name: (executed(root, system, MANY) - executed(root, system, FEW)) / (MANY - FEW)
                 for name, root in roots.items()
             }
             before, now = each["before"], each["now"]

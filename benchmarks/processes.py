@@ -9,13 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import machine
-from redis_server import RedisServer, cpu_seconds
+from redis_server import RedisServer
+from sample import Sample
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 180.0
@@ -79,16 +79,6 @@ class Worker:
         return found
 
 
-@dataclass(frozen=True)
-class Cost:
-    """CPU as shares of one CPU: of Redis, of the processes measured, and of what neither of them used."""
-
-    redis_cpu: float
-    worker_cpu: float
-    other_cpu: float
-    connections: int
-
-
 class Meter:
     """What a window costs. Lifetime: the window."""
 
@@ -102,18 +92,18 @@ class Meter:
         """Count connections, some time within the window."""
         self._connections = self._server.connections()
 
-    def read(self) -> Cost:
-        took, by_redis, by_workers, by_us, by_all = (
-            now - then for now, then in zip(self._clocks(), self._before, strict=True)
-        )
-        other = max(0.0, by_all - by_redis - by_workers - by_us)
-        return Cost(by_redis / took, by_workers / took, other / took, self._connections)
+    def read(self, rate: float, **values: float) -> Sample:
+        """A sample of the window."""
+        took, busy, *used = (now - then for now, then in zip(self._clocks(), self._before, strict=True))
+        cpu = {name: each / took for name, each in zip(("redis", "worker", "client"), used, strict=True)}
+        others = max(0.0, busy - sum(used)) / took
+        return Sample(rate, cpu, others, {"connections": self._connections, **values})
 
-    def _clocks(self) -> tuple[float, float, float, float, float]:
+    def _clocks(self) -> tuple[float, ...]:
         return (
             time.perf_counter(),
-            cpu_seconds(self._server.pid),
-            sum(cpu_seconds(worker.pid) for worker in self._workers),
-            time.process_time(),
             machine.busy_seconds(machine.cpus()),
+            machine.cpu_seconds(self._server.pid),
+            sum(machine.cpu_seconds(worker.pid) for worker in self._workers),
+            time.process_time(),
         )

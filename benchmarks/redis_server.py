@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -96,12 +94,3 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
         self._folder.cleanup()
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process so far. Linux only; elsewhere, and when it has ended, 0."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
