@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
-import charts
 from asgi_servers import HERE
 from goals import GOALS, Goal, Verdict, doubt_of, judge
 from results import Results
@@ -25,6 +24,8 @@ def files(folder: Path) -> tuple[Path, Path, Path]:
 
 def write(results: Results, folder: Path) -> None:
     """Write all of it."""
+    import charts  # noqa: PLC0415  # it needs matplotlib, which measuring does not
+
     page, samples, beside = files(folder)
     beside.mkdir(parents=True, exist_ok=True)
     results.save(samples)
