@@ -11,6 +11,7 @@ from .exceptions import (
     RoutechanError,
     WebsocketCloseException,
 )
+from .inspection import Consumer
 from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
 from .message import Message
 from .routing import include, route, route_class
@@ -23,6 +24,7 @@ __all__ = [
     "ChannelFull",
     "ChannelSocketException",
     "ConsumeLater",
+    "Consumer",
     "DenyConnection",
     "Group",
     "Message",

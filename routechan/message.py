@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Awaitable, Callable, ItemsView, KeysView, ValuesView
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from .asgi.translation import socket_reply
 from .channel import Channel
@@ -38,6 +38,10 @@ class _made_once(Generic[Value]):
         value = self._make(instance)
         instance.__dict__[self._name] = value
         return value
+
+    if TYPE_CHECKING:  # at runtime a ``__set__`` would come before the attribute of the instance
+
+        def __set__(self, instance: Any, value: Value) -> None: ...
 
 
 class _SocketChannel(Channel):
@@ -120,11 +124,15 @@ class Message:
         return Channel(self.channel_name, channel_layer=self.channel_layer)
 
     @_made_once
-    def reply_channel(self) -> Channel | None:
-        """Where answers go; None if the message names no such channel."""
+    def reply_channel(self) -> Channel:
+        """Where answers go; None if the message names no such channel.
+
+        Its type is ``Channel``, because each message of a socket and each request names one. A consumer of a channel of
+        one's own that may be sent messages without one asks ``message.get("reply_channel")``.
+        """
         name = self._reply_name
         if not name:
-            return None
+            return None  # type: ignore[return-value]
         # The reply channels of test clients take anything.
         kind = _SocketChannel if type(name) is str and is_of_a_socket(name) else Channel
         return kind(name, channel_layer=self.channel_layer)

@@ -65,7 +65,7 @@ class Route(Patchable):
 
     _decisive = ("channels", "consumer", "filters")
 
-    def __init__(self, channels: str | bytes | Iterable[str | bytes], consumer: Any, **filters: Any) -> None:
+    def __init__(self, channels: str | bytes | Iterable[str | bytes], consumer: Consumer | str, **filters: Any) -> None:
         self.channels = route_channels(channels, consumer)
         self.consumer = _consumer(consumer, self.channels)
         self.filters: Patterns = {key: compile_filter(key, value, self) for key, value in filters.items()}

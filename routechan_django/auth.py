@@ -16,15 +16,17 @@ from routechan.layers import DEFAULT_CHANNEL_LAYER
 from routechan.message import give
 
 from . import conf
+from .messages import F, UserMessage, gives
 from .sessions import channel_and_http_session, channel_session, http_session, logins
 from .sessions.browser import with_channel_and_http_session, with_http_session
 from .sessions.connection import at_hand, decorate_in_session, is_own, kept_of, with_channel_session
-from .sessions.decorators import Call, CallContext, F, decorate
+from .sessions.decorators import Call, CallContext, decorate
 from .sessions.logins import CLOSE_CODE
 from .sessions.stores import ChannelSession
 from .user_sockets import admits
 
 __all__ = [
+    "UserMessage",
     "adisconnect_user",
     "auth",
     "channel_and_http_session",
@@ -65,6 +67,7 @@ def transfer_user(from_session: SessionBase, to_session: SessionBase) -> None:
                 to_session.modified = True
 
 
+@gives(UserMessage)
 def channel_session_user(func: F) -> F:
     """Give a consumer ``message.channel_session``, and the user in it as ``message.user`` (AU-02, AU-03).
 
@@ -77,6 +80,7 @@ def channel_session_user(func: F) -> F:
     return decorate_in_session("channel_session_user", func, _with_channel_session_user, at_hand=_at_hand)
 
 
+@gives(UserMessage)
 def http_session_user(func: F) -> F:
     """Give a consumer ``message.http_session``, and the user in it as ``message.user`` (AU-04).
 
@@ -89,6 +93,7 @@ def http_session_user(func: F) -> F:
     return decorate("http_session_user", func, _with_http_session_user)
 
 
+@gives(UserMessage)
 def channel_session_user_from_http(func: F) -> F:
     """Give a ``websocket.connect`` consumer the browser's user, and keep it in the channel session (AU-05).
 
@@ -104,6 +109,7 @@ def channel_session_user_from_http(func: F) -> F:
     return decorate_in_session("channel_session_user_from_http", func, _with_channel_session_user_from_http)
 
 
+@gives(UserMessage)
 def channel_and_http_session_user_from_http(func: F) -> F:
     """``channel_session_user_from_http`` whose later events have ``message.http_session`` too.
 

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
-Consumer = Callable[..., Any]
+if TYPE_CHECKING:
+    from ..message import Message
+
+
+class Consumer(Protocol):
+    """What ``route`` takes: a function of a message and of the named groups of its route, of any kind.
+
+    A generator yields dicts, which go to the reply channel; what others return is not looked at.
+    """
+
+    def __call__(self, message: Message, /, *args: Any, **kwargs: Any) -> Any:
+        """Handle ``message``.
+
+        Args:
+            message: The message.
+            *args: None; there for functions of every signature.
+            **kwargs: The named groups of its route.
+
+        Returns:
+            None, a coroutine, or a generator, by its kind.
+        """
 
 
 class Kind(Enum):
@@ -50,7 +69,7 @@ def kind_of_unfinished(result: object) -> Kind | None:
 
 
 def _kind(consumer: Consumer) -> Kind:
-    function = consumer
+    function: Any = consumer
     while isinstance(function, functools.partial):
         function = function.func
     if not inspect.isroutine(function) and not inspect.isclass(function):

@@ -6,19 +6,28 @@ import inspect
 from abc import ABCMeta
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from routechan.exceptions import RoutingError
 from routechan.inspection import Kind, kind_of, kind_of_unfinished
 from routechan.message import Message
 from routechan.routing import RouteClass, route_class
 
-from ..auth import channel_session_user
+from ..auth import UserMessage, channel_session_user
 from ..sessions import channel_session
 
 __all__ = ["BaseConsumer", "channel_session", "channel_session_user", "route_class"]
 
 Handler = Callable[..., Any]
+Result = TypeVar("Result")
+
+
+def overridable(method: Callable[..., Result]) -> Callable[..., Result]:
+    """The ``method``, with a type that lets overrides name the groups of their routes.
+
+    To a type checker ``connect(self, message, room)`` takes less than ``connect(self, message, **kwargs)`` does.
+    """
+    return method
 
 
 class ConsumerType(ABCMeta):
@@ -76,7 +85,7 @@ class BaseConsumer(metaclass=ConsumerType):
     _unfinished: Any = None
 
     def __init__(self, message: Message, **kwargs: Any) -> None:
-        self.message = message
+        self.message: UserMessage = message  # type: ignore[assignment]  # as far as its decorators give these
         self.kwargs = kwargs
         result = self.dispatch(message, **kwargs)
         if result is not None and kind_of_unfinished(result) is not None:

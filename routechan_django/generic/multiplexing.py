@@ -18,7 +18,7 @@ from routechan.exceptions import ConsumeLater, SendNotAvailableOnDemultiplexer
 from routechan.inspection import Kind, kind_of, name_that_thing
 from routechan.message import Message
 
-from .base import BaseConsumer, channel_of, outcome
+from .base import BaseConsumer, channel_of, outcome, overridable
 from .sockets import JsonWebsocketConsumer
 
 __sends_for_others__ = True
@@ -80,6 +80,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
 
     multiplexer_class: ClassVar[type[WebsocketMultiplexer]] = WebsocketMultiplexer
 
+    @overridable
     def connect(self, message: Message, **kwargs: Any) -> Any:
         """Accept the socket, then call every consumer (GN-27).
 
@@ -93,7 +94,8 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
         self._reply({"accept": True})
         return self._call_all(message, kwargs)
 
-    def receive(self, content: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    @overridable
+    def receive(self, content: Any, **kwargs: Any) -> Any:
         """Call the consumer of the frame's stream with the payload (GN-29, GN-30).
 
         Args:
@@ -118,6 +120,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
             return _messages(context, multiplexer, result)
         return _amessages(context, multiplexer, result) if inspect.isasyncgen(result) else result
 
+    @overridable
     def disconnect(self, message: Message, **kwargs: Any) -> Any:
         """Call every consumer (GN-28).
 
@@ -180,8 +183,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
         return stream, payload
 
     def _multiplexer(self, stream: str) -> WebsocketMultiplexer:
-        reply_channel: Any = self.message.reply_channel
-        return self.multiplexer_class(stream, reply_channel)
+        return self.multiplexer_class(stream, self.message.reply_channel)
 
     def _call_all(self, message: Message, kwargs: dict[str, Any]) -> Any:
         multiplexers = [self._multiplexer(stream) for stream in self.consumers]

@@ -15,7 +15,7 @@ from routechan.message import Message
 from ..auth import channel_and_http_session_user_from_http, channel_session_user_from_http
 from ..sessions import enforce_ordering
 from ..sessions.ordering import refuse_slight_ordering
-from .base import BaseConsumer, Handler, as_kind, channel_of
+from .base import BaseConsumer, Handler, as_kind, channel_of, overridable
 
 __sends_for_others__ = True
 
@@ -70,6 +70,7 @@ class WebsocketConsumer(BaseConsumer):
             handler = channel_session_user_from_http(handler)
         return enforce_ordering(handler) if self.strict_ordering else handler
 
+    @overridable
     def connection_groups(self, **kwargs: Any) -> Sequence[str]:
         """The groups of a connection, a list of names (GN-12).
 
@@ -80,7 +81,7 @@ class WebsocketConsumer(BaseConsumer):
 
     # The three events
 
-    def raw_connect(self, message: Any, **kwargs: Any) -> Any:
+    def raw_connect(self, message: Message, **kwargs: Any) -> Any:
         """Join the groups, then call ``connect``; the groups stay joined if that denies the connection (GN-13).
 
         Args:
@@ -106,7 +107,7 @@ class WebsocketConsumer(BaseConsumer):
             return self.receive(text=message["text"], **kwargs)
         return self.receive(bytes=message["bytes"], **kwargs)
 
-    def raw_disconnect(self, message: Any, **kwargs: Any) -> Any:
+    def raw_disconnect(self, message: Message, **kwargs: Any) -> Any:
         """Leave the groups, then call ``disconnect`` (GN-19).
 
         Args:
@@ -118,7 +119,7 @@ class WebsocketConsumer(BaseConsumer):
         """
         return self._with_groups("discard", "disconnect", message, kwargs)
 
-    def _with_groups(self, operation: str, event: str, message: Any, kwargs: dict[str, Any]) -> Any:
+    def _with_groups(self, operation: str, event: str, message: Message, kwargs: dict[str, Any]) -> Any:
         """``add`` to or ``discard`` from the connection's groups, then call the method ``event`` as its kind needs."""
         groups = self._connection_groups(kwargs)
         kind = self._kind(event)
@@ -130,6 +131,7 @@ class WebsocketConsumer(BaseConsumer):
             getattr(group, operation)(message.reply_channel)
         return handler(message, **kwargs)
 
+    @overridable
     def connect(self, message: Message, **kwargs: Any) -> Any:
         """Accept the socket; an override has to accept, send or close itself (GN-14).
 
@@ -142,6 +144,7 @@ class WebsocketConsumer(BaseConsumer):
         """
         self._reply({"accept": True})
 
+    @overridable
     def receive(self, text: str | None = None, bytes: bytes | None = None, **kwargs: Any) -> Any:
         """Handle a frame; to be overridden.
 
@@ -156,6 +159,7 @@ class WebsocketConsumer(BaseConsumer):
             None; of an override, what its kind of function returns.
         """
 
+    @overridable
     def disconnect(self, message: Message, **kwargs: Any) -> Any:
         """Handle that the socket is closed; to be overridden.
 
@@ -204,8 +208,7 @@ class WebsocketConsumer(BaseConsumer):
         self._reply({"close": status})
 
     def _reply(self, content: Content) -> None:
-        reply_channel: Any = self.message.reply_channel  # every message of a socket has one
-        reply_channel.send(content)
+        self.message.reply_channel.send(content)
 
     # Kinds of methods
 
@@ -259,7 +262,8 @@ class JsonWebsocketConsumer(WebsocketConsumer):
             )
         return self.receive(self.decode_json(message["text"]), **kwargs)
 
-    def receive(self, content: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    @overridable
+    def receive(self, content: Any, **kwargs: Any) -> Any:
         """Handle a frame; to be overridden.
 
         The message is ``self.message``.

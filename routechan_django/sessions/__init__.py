@@ -5,6 +5,7 @@ from django.contrib.sessions.backends.base import CreateError
 
 from routechan import ConsumeLater, Message
 
+from ..messages import SessionMessage
 from ..request import AsgiRequest
 from .browser import channel_and_http_session, http_session
 from .connection import channel_session, session_for_reply_channel
@@ -15,6 +16,7 @@ __all__ = [
     "ConsumeLater",
     "CreateError",
     "Message",
+    "SessionMessage",
     "channel_and_http_session",
     "channel_session",
     "enforce_ordering",

@@ -13,11 +13,13 @@ from django.http import QueryDict, parse_cookie
 from routechan import Message
 
 from .. import conf
+from ..messages import F, SessionMessage, gives
 from .connection import decorate_in_session, with_channel_session
-from .decorators import Call, F, decorate
+from .decorators import Call, decorate
 from .stores import SessionSaver, browser_store
 
 
+@gives(SessionMessage)
 def http_session(func: F) -> F:
     """Give a consumer ``message.http_session``: the browser's session, or None (SE-27 to SE-32).
 
@@ -35,6 +37,7 @@ def http_session(func: F) -> F:
     return decorate("http_session", func, with_http_session)
 
 
+@gives(SessionMessage)
 def channel_and_http_session(func: F) -> F:
     """``http_session`` and ``channel_session``, which remembers the key of the browser's session (SE-33 to SE-35).
 

@@ -12,8 +12,9 @@ from routechan import Channel, Message
 from routechan.interfaces import SOCKET_CHANNELS
 from routechan.message import give
 
+from ..messages import F, SessionMessage, gives
 from . import ending, logins
-from .decorators import AtHand, Call, CallContext, F, decorate, has_changed, on_thread
+from .decorators import AtHand, Call, CallContext, decorate, has_changed, on_thread
 from .kept import Kept, kept_for
 from .stores import ChannelSession, SessionSaver, save_if_changed
 
@@ -35,6 +36,7 @@ def session_for_reply_channel(reply_channel: str) -> SessionBase:
     return session
 
 
+@gives(SessionMessage)
 def channel_session(func: F) -> F:
     """Give a consumer ``message.channel_session``, a dict that lasts as long as the connection (SE-06 to SE-12).
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 
@@ -22,7 +22,7 @@ from routechan import Message
 from routechan.inspection import Kind, kind_of, kind_of_unfinished
 from routechan.message import advise
 
-F = TypeVar("F", bound=Callable[..., Any])
+from ..messages import F
 
 advise(
     http_session=(

@@ -77,7 +77,7 @@ def remove_session(invocation: Any) -> None:
     try:
         session = vars(message).get("channel_session")
         if not isinstance(session, ChannelSession):
-            session = ChannelSession(message.reply_channel.name)  # type: ignore[union-attr]
+            session = ChannelSession(message.reply_channel.name)
         session.remove()
     except Exception as error:  # the connection ends anyway, and so does the row, when it expires
         logger.warning(

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, overload
+from typing import Any, Concatenate, overload
 
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 
 from routechan import Channel, ConsumeLater, Message
 from routechan.layers import SyncChannelLayer
 
+from ..messages import Decorator, F, P, Result, SessionMessage
 from .connection import at_hand, decorate_in_session, is_own, reply_channel_of, with_channel_session
-from .decorators import Call, F
+from .decorators import Call
 from .ending import PARKED
 from .stores import ChannelSession
 
@@ -65,10 +66,14 @@ def requeue_messages(message: Message) -> None:
 
 
 @overload
-def enforce_ordering(func: F, slight: bool = False) -> F: ...
+def enforce_ordering(func: None = None, slight: bool = False) -> Decorator[SessionMessage]: ...
 @overload
-def enforce_ordering(func: None = None, slight: bool = False) -> Callable[[F], F]: ...
-def enforce_ordering(func: F | None = None, slight: bool = False) -> F | Callable[[F], F]:
+def enforce_ordering(
+    func: Callable[Concatenate[SessionMessage, P], Result], slight: bool = False
+) -> Callable[Concatenate[Message, P], Result]: ...
+@overload
+def enforce_ordering(func: F, slight: bool = False) -> F: ...
+def enforce_ordering(func: Any = None, slight: bool = False) -> Any:
     """Run a connection's messages in the order of their ``order``; early ones wait (SE-15 to SE-25).
 
     It is used bare or called, and applies ``channel_session``. Every consumer of the connection has to be decorated,
