@@ -1,9 +1,9 @@
 """Echo: one route and no connect consumer, since a socket without one is accepted."""
 
-from routechan import route
+from routechan import Message, route
 
 
-def ws_echo(message):
+def ws_echo(message: Message) -> None:
     message.reply_channel.send({"text": message.content["text"]})
 
 

@@ -1,15 +1,15 @@
 """A group in the path, a greeting, and two ways to leave: the browser closes, or asks us to."""
 
-from routechan import Group
+from routechan import Group, Message
 
 
-def ws_connect(message, group):
+def ws_connect(message: Message, group: str) -> None:
     message.reply_channel.send({"accept": True})
     message.reply_channel.send({"text": "Welcome to " + group})
     Group("room-" + group).add(message.reply_channel)
 
 
-def ws_receive(message, group):
+def ws_receive(message: Message, group: str) -> None:
     text = message.content["text"]
     if text == "/leave":
         message.reply_channel.send({"text": "Goodbye"})
@@ -18,5 +18,5 @@ def ws_receive(message, group):
         Group("room-" + group).send({"text": text})
 
 
-def ws_disconnect(message, group):
+def ws_disconnect(message: Message, group: str) -> None:
     Group("room-" + group).discard(message.reply_channel)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 
-def page(request, title, about, source, leave=False, room=None, group=None):
+def page(
+    request: HttpRequest,
+    title: str,
+    about: str,
+    source: str,
+    leave: bool = False,
+    room: str | None = None,
+    group: str | None = None,
+) -> HttpResponse:
     name = room or group
     context = {
         "title": f"{title} {name}" if name else title,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from routechan import Group, application, route
+from routechan import Group, Message, application, route
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -54,21 +54,21 @@ PAGE = """<!doctype html>
 """
 
 
-def page(message):
+def page(message: Message) -> None:
     headers = [(b"content-type", b"text/html; charset=utf-8")]
     message.reply_channel.send({"status": 200, "headers": headers, "content": PAGE.encode()})
 
 
-def ws_connect(message):
+def ws_connect(message: Message) -> None:
     message.reply_channel.send({"accept": True})
     Group("everyone").add(message.reply_channel)
 
 
-async def ws_receive(message):
+async def ws_receive(message: Message) -> None:
     Group("everyone").send({"text": message.get("text") or "(bytes)"})
 
 
-def ws_disconnect(message):
+def ws_disconnect(message: Message) -> None:
     Group("everyone").discard(message.reply_channel)
 
 

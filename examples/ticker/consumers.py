@@ -6,6 +6,10 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from routechan import Message
 
 logger = logging.getLogger("ticker")
 
@@ -13,7 +17,7 @@ NUMBERS = 20
 INTERVAL = 0.5  # seconds
 
 
-def count(message):
+def count(message: Message) -> Iterator[dict[str, Any]]:
     """On a thread of its own, so it may sleep."""
     yield {"accept": True}
     try:
@@ -25,7 +29,7 @@ def count(message):
         logger.info("count() has ended")
 
 
-async def acount(message):
+async def acount(message: Message) -> AsyncIterator[dict[str, Any]]:
     """The same on the event loop."""
     yield {"accept": True}
     try:
@@ -37,6 +41,6 @@ async def acount(message):
         logger.info("acount() has ended")
 
 
-def answer(message):
+def answer(message: Message) -> None:
     """Later events of the socket do not wait for the generator."""
     message.reply_channel.send({"text": json.dumps({"answer": message.get("text")})})

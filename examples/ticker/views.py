@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 COUNTERS = [
@@ -10,5 +11,5 @@ COUNTERS = [
 ]
 
 
-def index(request):
+def index(request: HttpRequest) -> HttpResponse:
     return render(request, "ticker/index.html", {"counters": COUNTERS})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from routechan import Group
-from routechan_django.auth import http_session_user
+from routechan import Group, Message
+from routechan_django.auth import UserMessage, http_session_user
 
 from . import frames, presence
 
 
 @http_session_user
-def ws_connect(message, room):
+def ws_connect(message: UserMessage, room: str) -> None:
     user = message.user
     name = user.get_username() or None
     greeting = frames.greeting(room, name, presence.online(room))
@@ -21,7 +21,7 @@ def ws_connect(message, room):
         Group("chat_" + room).send(frames.joined(name, presence.online(room)))
 
 
-def ws_receive(message, room):
+def ws_receive(message: Message, room: str) -> None:
     try:
         frame = frames.read(message.get("text"))
         answers = frames.answers(frame, presence.username(message.reply_channel.name))
@@ -32,7 +32,7 @@ def ws_receive(message, room):
         Group("chat_" + room).send(frames.reply(answer))
 
 
-def ws_disconnect(message, room):
+def ws_disconnect(message: Message, room: str) -> None:
     name = presence.leave(room, message.reply_channel.name)
     Group("chat_" + room).discard(message.reply_channel)
     if name:

@@ -1,8 +1,12 @@
 """The frames of the chat, as pure functions: read those of a browser, write those for it."""
 
+# What is inside of JSON has no types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import json
+from typing import Any
 
 ANONYMOUS = "Anonymous"
 MAX_MESSAGE = 1000  # characters
@@ -15,7 +19,7 @@ class BadFrame(ValueError):
     """A frame that is answered with an error; its text is for the user."""
 
 
-def read(text: str | None) -> dict:
+def read(text: str | None) -> dict[str, Any]:
     """The JSON object in a frame. Raises ``BadFrame``."""
     if text is None:
         raise BadFrame("Send text, not bytes.")
@@ -28,7 +32,7 @@ def read(text: str | None) -> dict:
     return frame
 
 
-def answers(frame: dict, username: str | None) -> list[dict]:
+def answers(frame: dict[str, Any], username: str | None) -> list[dict[str, Any]]:
     """The frames that everybody in the room receives because of ``frame``. Raises ``BadFrame``.
 
     ``username`` is the name of a logged-in user; guests give one with each frame.
@@ -47,7 +51,7 @@ def answers(frame: dict, username: str | None) -> list[dict]:
     ]
 
 
-def _chat(entry: dict, username: str | None) -> dict:
+def _chat(entry: dict[str, Any], username: str | None) -> dict[str, Any]:
     message = entry.get("message")
     if not isinstance(message, str) or not message.strip():
         raise BadFrame("The message is empty.")
@@ -59,12 +63,12 @@ def _chat(entry: dict, username: str | None) -> dict:
     return {"message": message, "username": name.strip() or ANONYMOUS}
 
 
-def reply(frame: dict) -> dict:
+def reply(frame: dict[str, Any]) -> dict[str, Any]:
     """A frame as content for a reply channel or a group."""
     return {"text": json.dumps(frame)}
 
 
-def greeting(room: str, username: str | None, online: list[str]) -> dict:
+def greeting(room: str, username: str | None, online: list[str]) -> dict[str, Any]:
     return reply(
         {
             "type": "connection_established",
@@ -75,13 +79,13 @@ def greeting(room: str, username: str | None, online: list[str]) -> dict:
     )
 
 
-def joined(username: str, online: list[str]) -> dict:
+def joined(username: str, online: list[str]) -> dict[str, Any]:
     return reply({"type": "user_join", "username": username, "online": online})
 
 
-def left(username: str, online: list[str]) -> dict:
+def left(username: str, online: list[str]) -> dict[str, Any]:
     return reply({"type": "user_leave", "username": username, "online": online})
 
 
-def error(reason: BadFrame) -> dict:
+def error(reason: BadFrame) -> dict[str, Any]:
     return reply({"type": "error", "message": str(reason)})

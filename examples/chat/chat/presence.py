@@ -1,20 +1,25 @@
 """Who is online in a room, kept in the database so that every process sees the same."""
 
+# To pyright the fields of a model have no types.
+# pyright: basic
+
 from __future__ import annotations
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 
 from routechan import Group
 
 from .models import Presence
 
 
-def join(room: str, user, reply_channel: str) -> bool:
+def join(room: str, user: AbstractBaseUser | AnonymousUser, reply_channel: str) -> bool:
     """Store that ``user`` is in ``room``. True: this is the user's first window there."""
     mine = Presence.objects.create(room=room, user=user, reply_channel=reply_channel)
     _delete_stale_rows(room)
     # The oldest row counts, so that of two windows opened at the same time exactly one is the first.
-    return Presence.objects.filter(room=room, user=user).earliest("pk") == mine
+    return bool(Presence.objects.filter(room=room, user=user).earliest("pk") == mine)
 
 
 def leave(room: str, reply_channel: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
@@ -13,7 +14,7 @@ from .frames import MAX_MESSAGE, MAX_NAME
 SUGGESTED_ROOMS = ("lobby", "django", "help")
 
 
-def index(request):
+def index(request: HttpRequest) -> HttpResponse:
     """Ask for a room. Without JavaScript the form leads to a redirect to the room."""
     form = RoomForm(request.GET) if "room" in request.GET else RoomForm()
     if form.is_bound and form.is_valid():
@@ -24,7 +25,7 @@ def index(request):
     return render(request, "chat/index.html", context, status=400 if form.is_bound else 200)
 
 
-def room(request, room):
+def room(request: HttpRequest, room: str) -> HttpResponse:
     consumers = "async" if request.GET.get("consumers") == "async" else "sync"
     context = {
         "room": room,

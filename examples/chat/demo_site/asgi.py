@@ -13,4 +13,4 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_site.settings")
 
 application = get_asgi_application()
 if settings.DEBUG:  # elsewhere the web server in front does this
-    application = ASGIStaticFilesHandler(application)
+    application = ASGIStaticFilesHandler(application)  # type: ignore[arg-type]  # takes any ASGI application

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.apps.registry import Apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
@@ -9,11 +12,11 @@ NAMES = ("alice", "bob")
 PASSWORD = "demo-password"
 
 
-def make_demo_users(apps, **kwargs) -> None:
+def make_demo_users(apps: Apps, **kwargs: Any) -> None:
     """Make the users, once the table of users exists; ``apps`` has the models as migrated so far."""
     if not settings.DEBUG or "user" not in apps.all_models["auth"]:
         return
-    users = get_user_model().objects
+    users: Any = get_user_model().objects
     for name in NAMES:
         if not users.filter(username=name).exists():
             users.create_user(name, password=PASSWORD)
