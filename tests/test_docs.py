@@ -8,7 +8,6 @@ import inspect
 import io
 import os
 import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,12 +32,9 @@ from routechan.layers.statistics import COUNTED  # noqa: E402
 from routechan_django import conf  # noqa: E402
 from routechan_django.asgi import make_layer  # noqa: E402
 
+from .documents import DOCUMENTS, READMES, ROOT, blocks, needs_channels  # noqa: E402
 from .redis_servers import SingleServer, shared, until  # noqa: E402
 from .unit.django.alias import inventory  # noqa: E402
-
-ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
-READMES = [*DOCUMENTS, *sorted((ROOT / "examples").rglob("*.rst")), *sorted((ROOT / "benchmarks").glob("*.rst"))]
 
 
 @pytest.fixture(autouse=True)
@@ -48,11 +44,6 @@ def layer() -> Iterator[None]:
     channel_layers.configure(make_layer)
     yield
     channel_layers.set(DEFAULT_CHANNEL_LAYER, previous)
-
-
-def blocks(document: Path, language: str) -> list[str]:
-    pattern = rf"^\.\. code-block:: {language}\n\n((?:(?: {{4}}.*)?\n)+)"
-    return [textwrap.dedent(match[1]) for match in re.finditer(pattern, document.read_text() + "\n", re.MULTILINE)]
 
 
 #: Where the documents say Redis is.
@@ -67,7 +58,7 @@ def test_code(document: Path, request: pytest.FixtureRequest, capsys: pytest.Cap
     """
     names: dict[str, Any] = {"__name__": "document"}
     for block in blocks(document, "python"):
-        if "import channels" in block or "from channels" in block:
+        if needs_channels(block):
             pytest.importorskip("channels", minversion="4.0")
         code = block
         if REDIS in block:
