@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import machine
 from redis_server import RedisServer
-from running import Running
+from running import Host, Running
 from systems import SHARED, SYSTEMS
 
 
@@ -70,7 +70,7 @@ class Bench:
             system.targets[work],
             redis=self.redis if system.redis else None,
             cpu=self._every_cpu[0] if own else None,
-            servers=servers,
+            hosts=[Host()] * servers,
             database=self._database if system.database and self._session else None,
             known=known,
             root=self.root,

@@ -60,7 +60,7 @@ def executed(root: Path, name: str, count: int) -> int:
     system = SYSTEMS[name]
     target = system.targets["echo"]
     (port,) = free_ports(1)
-    command = [part.format(port=port, app=target.app) for part in system.server]
+    command = [part.format(host="127.0.0.1", port=port, app=target.app) for part in system.server]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *command],

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -94,6 +95,18 @@ def cpu_seconds(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def precise_cpu_seconds(pid: int) -> float:
+    """CPU time of the living threads of a process, to the microsecond. Linux only; when it has ended, 0.
+
+    ``cpu_seconds`` goes by the clock tick, which a process that works for a fraction of it each time may always miss.
+    """
+    total = 0
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError):  # the thread has ended
+            total += int(path.read_text().split()[0])
+    return total / 1e9
 
 
 def resident(pid: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-OWN_COMMANDS = ("info", "config", "client", "flushall", "command", "hello")
+OWN_COMMANDS = ("info", "config", "client", "flushall", "command", "hello", "cluster")
 
 
 class RedisServerError(Exception):
@@ -20,9 +20,17 @@ class RedisServerError(Exception):
 
 
 class RedisServer:
-    """``redis-server`` on a free port of loopback, without persistence, until the ``with`` block ends."""
+    """``redis-server`` on a free port, without persistence, until the ``with`` block ends.
 
-    def __init__(self, *, patience: float = 10) -> None:
+    Args:
+        address: Where it listens.
+        options: More words of its command.
+        patience: The seconds within which it has to answer.
+    """
+
+    def __init__(self, *, address: str = "127.0.0.1", options: tuple[str, ...] = (), patience: float = 10) -> None:
+        self.address = address
+        self._options = options
         self._patience = patience
 
     def __enter__(self) -> RedisServer:
@@ -31,14 +39,17 @@ class RedisServer:
             raise RedisServerError("no redis-server found: install Redis 6.2 or later")
         self._folder = tempfile.TemporaryDirectory()
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+            free.bind((self.address, 0))
             self.port: int = free.getsockname()[1]
         self._process = subprocess.Popen(
-            [program, "--bind", "127.0.0.1", "--port", str(self.port), "--appendonly", "no", "--save", ""],
+            [
+                *(program, "--bind", self.address, "--port", str(self.port), "--appendonly", "no", "--save", ""),
+                *self._options,
+            ],
             cwd=self._folder.name,
             stdout=subprocess.DEVNULL,
         )
-        self._client = redis.Redis(port=self.port)
+        self._client = redis.Redis(self.address, self.port)
         deadline = time.monotonic() + self._patience
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:
@@ -52,7 +63,7 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.address}:{self.port}/0"
 
     @property
     def pid(self) -> int:
@@ -75,9 +86,27 @@ class RedisServer:
 
     def microseconds(self) -> dict[str, int]:
         """Time spent in each command since ``forget_times``, but for the commands of this class."""
+        return self._stats("usec")
+
+    def calls(self) -> dict[str, int]:
+        """How often each command was called since ``forget_times``, but for the commands of this class."""
+        return self._stats("calls")
+
+    def ask(self, *command: object) -> Any:
+        """The reply to one command."""
+        return self._client.execute_command(*command)
+
+    def ask_together(self, commands: list[tuple[object, ...]]) -> None:
+        """Commands that are sent together, as a pipeline without a transaction."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            pipeline.execute()
+
+    def _stats(self, what: str) -> dict[str, int]:
         found: dict[str, Any] = self._client.info("commandstats")
-        times = {name.removeprefix("cmdstat_"): stats["usec"] for name, stats in found.items()}
-        return {name: usec for name, usec in times.items() if name.split("|")[0] not in OWN_COMMANDS}
+        stats = {name.removeprefix("cmdstat_"): each[what] for name, each in found.items()}
+        return {name: value for name, value in stats.items() if name.split("|")[0] not in OWN_COMMANDS}
 
     def _answers(self) -> bool:
         try:

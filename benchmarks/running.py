@@ -9,7 +9,9 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import machine
@@ -24,6 +26,14 @@ class ServerError(Exception):
     """A process did not start, ended, or wrote an error."""
 
 
+@dataclass(frozen=True)
+class Host:
+    """Where a server process runs: its address, and the words before its command."""
+
+    address: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
+
+
 class Running:
     """A system's processes until the ``with`` block ends. Lifetime: one sample.
 
@@ -32,7 +42,7 @@ class Running:
         target: The application and path that do the work at issue.
         redis: The Redis server, for a system that needs one.
         cpu: The CPU of its processes, or None for any.
-        servers: How many server processes.
+        hosts: Of each server process.
         database: The file that its database begins as a copy of.
         known: What it may write in this sample, beside what it may always write.
         patience: The seconds within which they have to listen.
@@ -50,7 +60,7 @@ class Running:
         *,
         redis: RedisServer | None = None,
         cpu: int | None = None,
-        servers: int = 1,
+        hosts: Sequence[Host] = (Host(),),
         database: Path | None = None,
         known: tuple[str, ...] = (),
         patience: float = 30,
@@ -60,7 +70,7 @@ class Running:
         self.target = target
         self._redis = redis
         self._cpu = cpu
-        self._servers = servers
+        self._hosts = hosts
         self._database = database
         self._known = (*system.known, *known)
         self._patience = patience
@@ -73,14 +83,14 @@ class Running:
             self._log = stack.enter_context(tempfile.TemporaryFile("w+b"))
             if self._database is not None:
                 shutil.copy(self._database, self._folder / "db.sqlite3")
-            self.ports = free_ports(self._servers)
+            self.ports = free_ports(len(self._hosts))
             stack.callback(self._stop)
             if self.system.worker is not None:
                 self._processes["worker"].append(self._start(self.system.worker, 0))
-            for port in self.ports:
-                self._processes["server"].append(self._start(self.system.server, port))
-            for port in self.ports:
-                self._wait(port)
+            for host, port in zip(self._hosts, self.ports, strict=True):
+                self._processes["server"].append(self._start(self.system.server, port, host))
+            for host, port in zip(self._hosts, self.ports, strict=True):
+                self._wait(host.address, port)
             self._stack = stack.pop_all()
         return self
 
@@ -93,7 +103,11 @@ class Running:
     def urls(self, **names: str) -> list[str]:
         """One of each server process."""
         path = self.target.path.format(**names)
-        return [f"ws://127.0.0.1:{port}{path}" for port in self.ports]
+        return [f"ws://{host.address}:{port}{path}" for host, port in zip(self._hosts, self.ports, strict=True)]
+
+    def pids(self, kind: str = "server") -> list[int]:
+        """Of its ``server`` or ``worker`` processes."""
+        return [process.pid for process in self._processes[kind]]
 
     def clocks(self) -> dict[str, float]:
         """CPU seconds so far of servers, workers and Redis. Linux only; elsewhere 0."""
@@ -115,7 +129,7 @@ class Running:
         """Whether one of them wrote that."""
         return text in self._written()
 
-    def _start(self, command: tuple[str, ...], port: int) -> subprocess.Popen[bytes]:
+    def _start(self, command: tuple[str, ...], port: int, host: Host = Host()) -> subprocess.Popen[bytes]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         environment |= {
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -126,7 +140,7 @@ class Running:
         if self._redis is not None:
             environment["BENCHMARK_REDIS"] = self._redis.url
         process = subprocess.Popen(
-            [part.format(port=port, app=self.target.app) for part in command],
+            [*host.prefix, *(part.format(host=host.address, port=port, app=self.target.app) for part in command)],
             cwd=self.system.path[0],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -138,12 +152,12 @@ class Running:
             os.sched_setaffinity(process.pid, {self._cpu})
         return process
 
-    def _wait(self, port: int) -> None:
+    def _wait(self, address: str, port: int) -> None:
         """Until it listens; a worker that is not there yet is waited for by the first handshake."""
         deadline = time.monotonic() + self._patience
         while time.monotonic() < deadline and not self._ended():
             with socket.socket() as attempt:
-                if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                if attempt.connect_ex((address, port)) == 0:
                     return
             time.sleep(0.02)
         what = " and ".join(f"the {name} has ended" for name in self._ended()) or "the server does not listen"

@@ -145,13 +145,13 @@ KINDS = {"plain": "sync", "async": "async"}
 
 def inline(kind: str, server: str, layer: str = "memory") -> System:
     """routechan with its consumers in the server process."""
-    where = server if layer == "memory" else f"{server}, Redis"
+    where = server if layer == "memory" else f"{server}, {layer.capitalize()}"
     return System(
         f"routechan {kind}, {where}",
         COMMANDS[server],
         routes(KINDS[kind], "consumers:app"),
         environment={"BENCHMARK_LAYER": layer},
-        redis=layer == "redis",
+        redis=layer != "memory",
     )
 
 

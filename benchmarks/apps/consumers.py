@@ -1,4 +1,4 @@
-"""The consumers of ``routes.py``, run in the server process, in memory or on the Redis of ``BENCHMARK_LAYER``."""
+"""The consumers of ``routes.py``, run in the server process, on the layer that ``BENCHMARK_LAYER`` names."""
 
 import os
 
@@ -7,7 +7,9 @@ from routes import routing
 from routechan import application
 from routechan.layers import RedisChannelLayer
 
-if os.environ.get("BENCHMARK_LAYER") == "redis":
-    app = application(routing, layer=RedisChannelLayer(hosts=[os.environ["BENCHMARK_REDIS"]]))
-else:
+layer = os.environ.get("BENCHMARK_LAYER", "memory")
+if layer == "memory":
     app = application(routing)
+else:
+    host = {"address": os.environ["BENCHMARK_REDIS"], **({"cluster": True} if layer == "cluster" else {})}
+    app = application(routing, layer=RedisChannelLayer(hosts=[host]))
