@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable
-from typing import Any, NamedTuple
 
 from ..concurrency import ends_task, maybe_await, uncancel
 from ..encoding import Content
@@ -16,6 +15,7 @@ from ..limits.clients import address_of
 from ..telemetry.counters import counters
 from ..telemetry.log_fields import log_fields
 from . import translation
+from .body import read_body
 from .lifespan import ASGIApplication
 from .refusals import refuse
 from .server import Server
@@ -53,7 +53,7 @@ async def serve_http(
     """
     name = server.responses.new_name()
     try:
-        body = await asyncio.wait_for(_body(receive, server.options.body_limit), server.options.http_timeout)
+        body = await asyncio.wait_for(read_body(receive, server.options.body_limit), server.options.http_timeout)
     except asyncio.TimeoutError:
         await respond(send, 408, "The request body did not arrive in time.")
         return
@@ -339,37 +339,6 @@ class _Response(Writer):
     async def _finish(self) -> None:
         await self.flushed()
         self.complete.set()
-
-
-class _Body(NamedTuple):
-    """The part of a request's body that was read; ``more`` tells whether there is more."""
-
-    content: bytes
-    more: bool
-
-    def before(self, receive: Receive) -> Receive:
-        """A ``receive`` for another application, which reads this part again, then the rest."""
-        events: list[Event] = [{"type": "http.request", "body": self.content, "more_body": self.more}]
-
-        async def receive_again() -> Event:
-            return events.pop() if events else await receive()
-
-        return receive_again
-
-
-async def _body(receive: Receive, limit: int) -> _Body | None:
-    """The whole body; the first part of it once that exceeds ``limit`` bytes; or None if the client left."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        event: Event | dict[str, Any] = await receive()
-        if event["type"] != "http.request":
-            return None
-        parts.append(event.get("body", b""))
-        size += len(parts[-1])
-        more = bool(event.get("more_body"))
-        if size > limit or not more:
-            return _Body(b"".join(parts), more)
 
 
 async def _until_disconnect(receive: Receive, response: _Response) -> None:
