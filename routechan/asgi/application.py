@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
-from ..interfaces import HTTP_CHANNELS, Consumers
+from ..interfaces import HTTP_CHANNELS, SOCKET_CHANNELS, Consumers
 from ..layers.base import BaseChannelLayer
 from ..monitor.unserved import serve
 from . import translation
+from .event_stream import serve_stream, wants_stream
 from .health import answered
 from .http import respond, serve_http
 from .lifespan import ASGIApplication, serve_lifespan
 from .options import ServerOptions
+from .posts import is_post
 from .server import Server
 from .translation import Scope
 from .websocket import serve_websocket
@@ -46,6 +49,8 @@ class Application:
         self._http = http
         #: How connections are treated.
         self.options = options or ServerOptions()
+        streams = self.options.event_streams
+        self._has_streams = http is None if streams is None else streams
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Lock
@@ -68,17 +73,27 @@ class Application:
         else:
             content = translation.request_head(scope, self.options.root_path)
             server.mount(REQUEST, content)
-            if server.consumers.serves(REQUEST, content):
-                await serve_http(server, self._serve_other, content, scope, receive, send)
+            if self._has_streams and is_post(scope):
+                await server.posts.serve(content, scope, receive, send)
+            elif server.consumers.serves(REQUEST, content):
+                await serve_http(server, partial(self._serve_other, server), content, scope, receive, send)
             else:
-                await self._serve_other(scope, receive, send)
+                await self._serve_other(server, scope, receive, send)
 
-    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request that no route takes."""
-        if self._http is not None:
+    async def _serve_other(self, server: Server, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that no route for requests takes."""
+        if self._has_streams and wants_stream(scope) and self._takes_stream(server, scope):
+            await serve_stream(server, scope, receive, send)
+        elif self._http is not None:
             await self._http(scope, receive, send)
         else:
             await respond(send, 404, "Nothing here answers HTTP on this path.")
+
+    def _takes_stream(self, server: Server, scope: Scope) -> bool:
+        """Whether a route for sockets may take the event stream that a request asks for."""
+        content = {**translation.request_head(scope, self.options.root_path), "transport": "sse"}
+        server.mount(SOCKET_CHANNELS, content)
+        return server.consumers.serves(SOCKET_CHANNELS, content)
 
     async def _start(self) -> Server:
         """The server of this event loop; the first call starts it."""

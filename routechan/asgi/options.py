@@ -45,6 +45,8 @@ class ServerOptions:
         http_timeout: How long a consumer has to answer a request before the client gets a 503; a request's body must
             arrive within the same time.
         body_limit: The largest body of a routed request, in bytes; a larger one gets a 413.
+        event_streams: Whether a GET that accepts ``text/event-stream`` on a path with routes for sockets, and that no
+            route for requests takes, is served as a socket. None for where no other application answers HTTP.
         health_path: The path of the health page, which is served before any route; None for no such page.
         metrics_path: The path of the Prometheus metrics, likewise.
         root_path: The path that the site is served below, such as ``/app``, in place of the one the ASGI server tells.
@@ -69,6 +71,7 @@ class ServerOptions:
     socket_failures: int | None = 100
     http_timeout: float = 120.0
     body_limit: int = 2_621_440
+    event_streams: bool | None = None
     health_path: str | None = None
     metrics_path: str | None = None
     root_path: str = ""

@@ -38,16 +38,19 @@ class Origins:
         whole = [entry for entry in self._allowed or () if "://" in entry or entry in ("null", "*")]
         self._whole = {form for entry in whole for form in (entry, entry.removesuffix("/"))}
 
-    def refusal(self, headers: Sequence[Sequence[bytes]], *, secure: bool) -> str | None:
+    def refusal(self, headers: Sequence[Sequence[bytes]], *, secure: bool, is_get: bool = False) -> str | None:
         """The reason to refuse a socket, or None to let it in.
 
         Args:
             headers: The headers of its request.
             secure: Whether it was opened as ``wss``.
+            is_get: Whether it is a GET, with which browsers do not always send an Origin.
         """
         origins = _values(headers, b"origin")
-        if not origins or "*" in self._whole:
+        if "*" in self._whole:
             return None
+        if not origins:
+            return _from_elsewhere(headers) if is_get else None
         if len(origins) > 1:
             shown = " and ".join(_shown(each) for each in origins[:2])
             return f"it has {len(origins)} Origin headers, {shown}, and no browser sends more than one"
@@ -90,6 +93,36 @@ class Origins:
             f"to allow it, add the whole origin {_shown(origin)} to ROUTECHAN['ALLOWED_ORIGINS'] in a Django project, "
             "to allowed_origins elsewhere"
         )
+
+
+def readable(headers: Sequence[Sequence[bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a response that let the page of an allowed origin read it, where that is another origin.
+
+    Args:
+        headers: The headers of the request, which was not refused.
+
+    Returns:
+        The headers; none where the request names no origin.
+    """
+    origin = next((bytes(value) for name, value in headers if name == b"origin"), None)
+    if origin is None:
+        return []
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"vary", b"Origin"),
+    ]
+
+
+def _from_elsewhere(headers: Sequence[Sequence[bytes]]) -> str | None:
+    """The reason to refuse a request without Origin, which browsers let pages of other sites make with GET.
+
+    They say so in another header, on sites that have TLS.
+    """
+    site = next(iter(_values(headers, b"sec-fetch-site")), "none")
+    if site in ("none", "same-origin"):
+        return None
+    return f"a browser sent it for a page of another origin, and without Origin (Sec-Fetch-Site: {_shown(site)})"
 
 
 def _matches(name: str, entry: str) -> bool:

@@ -25,6 +25,7 @@ from .fence import Fence
 from .neighbours import Neighbours
 from .options import ServerOptions
 from .origin import Origins
+from .posts import Posts
 from .reply_channels import ReplyChannels
 from .signals import StopSignals
 from .translation import ResponseReply, SocketReply
@@ -82,6 +83,7 @@ class Server:
         self.fence = Fence(self.layer, self.sockets)
         self._signals = StopSignals(self._stop_soon)
         self._origins = Origins(self.options.allowed_origins)
+        self.posts = Posts(self.layer, options, self._origins, self.repeats)
 
     async def start(self) -> None:
         """Listen for replies, and start the consumers."""
@@ -120,14 +122,17 @@ class Server:
         await self._detach()
 
     def _stop_soon(self) -> None:
-        """Let nothing keep the ASGI server: a layer that is away, or requests that no worker takes."""
+        """Let nothing keep the ASGI server: a layer that is away, event streams, or requests that no worker takes."""
         self.layer.hurry()
+        self.posts.end_streams()
         asyncio.get_running_loop().call_later(UNTAKEN_TIME, self.responses.end_untaken)
 
     async def _detach(self) -> None:
         """Give the reply channels back, if the layer is there to be told."""
         why: object = None
-        detaching = asyncio.gather(self.responses.detach(), self.sockets.detach(), return_exceptions=True)
+        detaching = asyncio.gather(
+            self.responses.detach(), self.sockets.detach(), self.posts.detach(), return_exceptions=True
+        )
         try:
             results = await asyncio.wait_for(detaching, DETACH_TIMEOUT)
         except asyncio.TimeoutError:
@@ -180,7 +185,8 @@ class Server:
         if not self.consumers.serves(SOCKET_CHANNELS, connect):
             reason = f"no route for {', '.join(SOCKET_CHANNELS)} matches this path{self._nearest(connect)}"
             return HandshakeRefusal("route", reason)
-        origin = self._origins.refusal(connect["headers"], secure=connect["scheme"] in ("wss", "https"))
+        secure = connect["scheme"] in ("wss", "https")
+        origin = self._origins.refusal(connect["headers"], secure=secure, is_get="transport" in connect)
         return None if origin is None else HandshakeRefusal("origin", origin)
 
     def _nearest(self, connect: Content) -> str:

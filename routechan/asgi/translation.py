@@ -25,6 +25,9 @@ ABORTS = "routechan.aborts"
 #: the bytes of the frame in the event, so that a message to a group is framed once.
 WRITES = "routechan.writes"
 
+#: The extension of the scope of an event stream, which is served as a WebSocket.
+EVENT_STREAM = "routechan.event_stream"
+
 # Close codes of RFC 6455 that are reserved for reporting and never appear in a close frame.
 _NEVER_SENT = frozenset({1004, 1005, 1006, 1015})
 
@@ -48,12 +51,15 @@ def connect_content(scope: Scope, reply_channel: str, root_path: str = "") -> Co
     offered = scope.get("subprotocols") or ()
     if offered and not any(name == b"sec-websocket-protocol" for name, _ in headers):
         headers.append([b"sec-websocket-protocol", ", ".join(offered).encode("latin-1")])
-    return {
+    content = {
         "reply_channel": reply_channel,
         **_where(scope, "ws", root_path),
         "headers": headers,
         "order": 0,
     }
+    if EVENT_STREAM in (scope.get("extensions") or {}):
+        content["transport"] = "sse"
+    return content
 
 
 def receive_content(event: Event, reply_channel: str, path: str, order: int) -> Content:

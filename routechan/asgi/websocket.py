@@ -34,6 +34,12 @@ AHEAD_BYTES = 1024 * 1024
 #: Seconds that the closing handshake may take.
 CLOSE_TIMEOUT = 10.0
 
+#: What the log advises where the server does not abort the connections of clients that do not read.
+ADVICE = (
+    " python -m routechan serve aborts such connections, and so does uvicorn --ws "
+    "routechan.asgi.aborting:WebSocketProtocol"
+)
+
 #: Seconds that the disconnect consumer may take once the server has cancelled the connection.
 CANCEL_TIMEOUT = 5.0
 
@@ -95,6 +101,7 @@ class _Connection:
         "_aborts",
         "_ahead",
         "_gone",
+        "_is_stream",
         "_leaving",
         "_looking",
         "_order",
@@ -131,6 +138,7 @@ class _Connection:
         self.events = server.consumers.connection(self.socket)
         self._server = server
         self._aborts = translation.ABORTS in extensions
+        self._is_stream = translation.EVENT_STREAM in extensions
         self._order = 1  # of the next event; the connect has 0
         self._owed: Content | None = None  # the disconnect that could not reach its consumer
         self._leaving: tuple[Leaving, Content] | None = None  # what the server goes on with, and the disconnect in it
@@ -269,10 +277,10 @@ class _Connection:
         if more is not None:
             logger.warning(
                 "The client of %s (%r) does not even take its close. Its connection, with what was written to it, "
-                "stays in the ASGI server until TCP gives it up. python -m routechan serve aborts such connections, "
-                "and so does uvicorn --ws routechan.asgi.aborting:WebSocketProtocol%s",
+                "stays in the ASGI server until TCP gives it up.%s%s",
                 self.socket.name,
                 self.socket.path,
+                "" if self._is_stream else ADVICE,
                 more,
                 extra=log_fields("websocket.disconnect", connection=self.socket.name),
             )

@@ -93,9 +93,12 @@ class RelayConsumers:
         self._forget()
 
     def serves(self, channels: Iterable[str], content: Content) -> bool:
-        """Whether messages on ``channels`` from a connection with this ``content`` are relayed."""
+        """Whether messages on ``channels`` from a connection with this ``content`` are relayed.
+
+        An event stream shares its path with requests: where a router says which of these are relayed, it is asked.
+        """
         if all(channel in SOCKET_CHANNELS for channel in channels):
-            return True
+            return "transport" not in content or isinstance(self._http, bool) or self._http.serves(channels, content)
         return self._http if isinstance(self._http, bool) else self._http.serves(channels, content)
 
     def watches_end(self, content: Content) -> bool:

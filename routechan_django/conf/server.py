@@ -38,6 +38,7 @@ SERVER_KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
     "SOCKET_FAILURES": ("socket_failures", (int, NONE)),
     "HTTP_TIMEOUT": ("http_timeout", (int, float)),
     "BODY_LIMIT": ("body_limit", (int,)),
+    "EVENT_STREAMS": ("event_streams", (bool,)),
     "HEALTH_PATH": ("health_path", (str, NONE)),
     "METRICS_PATH": ("metrics_path", (str, NONE)),
 }
@@ -51,7 +52,7 @@ OTHER_KEYS = (THREADS, STREAM_THREADS, SOCKET_STREAMS, USER_SOCKETS, CONSUMER_TI
 names_in[ROUTECHAN] = lambda: (*SERVER_KEYS, *OTHER_KEYS)
 
 #: What an error says behind a value's type; "above 0" for numbers.
-_RANGES: dict[type, str] = {list: " of str", str: " that begins with '/'", Rate: " such as '100/s'"}
+_RANGES: dict[type, str] = {list: " of str", str: " that begins with '/'", bool: "", Rate: " such as '100/s'"}
 _FIELDS = tuple(field for field, _ in SERVER_KEYS.values())
 
 #: The options given to ``override_from_command_line``. Lifetime: process.
@@ -162,7 +163,7 @@ def _is_valid(value: Any, kinds: tuple[type, ...]) -> bool:
         return value is None or isinstance(value, str)
     if not isinstance(value, kinds):
         return False
-    if value is None:
+    if value is None or bool in kinds:
         return True
     if isinstance(value, str):
         return value.startswith("/")

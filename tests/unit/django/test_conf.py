@@ -251,6 +251,7 @@ def test_every_server_setting() -> None:
         "SOCKET_CAPACITY": 7,
         "HTTP_TIMEOUT": 8,
         "BODY_LIMIT": 9,
+        "EVENT_STREAMS": True,
         "HEALTH_PATH": "/healthz",
         "METRICS_PATH": "/metrics",
         "THREADS": 3,
@@ -267,6 +268,7 @@ def test_every_server_setting() -> None:
             socket_capacity=7,
             http_timeout=8,
             body_limit=9,
+            event_streams=True,
             health_path="/healthz",
             metrics_path="/metrics",
         )
@@ -298,6 +300,7 @@ def test_every_server_setting() -> None:
         ({"HTTP_TIMEOUT": 0}, r"ROUTECHAN\['HTTP_TIMEOUT'\] is 0; expected int or float above 0"),
         ({"ALLOWED_ORIGINS": "example.com"}, r"\['ALLOWED_ORIGINS'\] is 'example.com'; expected list or tuple of str"),
         ({"ALLOWED_ORIGINS": [None]}, r"\['ALLOWED_ORIGINS'\] is \[None\]; expected list or tuple of str"),
+        ({"EVENT_STREAMS": 1}, r"ROUTECHAN\['EVENT_STREAMS'\] is 1; expected bool$"),
         ({"HEALTH_PATH": "healthz"}, r"ROUTECHAN\['HEALTH_PATH'\] is 'healthz'; expected str that begins with '/'"),
         ({"METRICS_PATH": 1}, r"ROUTECHAN\['METRICS_PATH'\] is 1; expected str that begins with '/', or None"),
         ({"HEALTH_PATH": "/a", "METRICS_PATH": "/a"}, r"give each its own"),
