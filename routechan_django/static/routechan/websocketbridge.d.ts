@@ -2,6 +2,8 @@
 export interface ReconnectOptions {
   /** The class of the sockets; without it the global `WebSocket`. */
   constructor?: new (url: string | URL, protocols?: string | string[]) => unknown;
+  /** What to connect with; after an attempt that fails, the next one. ["websocket"] */
+  transports?: ("websocket" | "sse")[];
   /** The first pause is random between this and twice this. 1500 */
   minReconnectionDelay?: number;
   /** No pause is longer. 10000 */

@@ -13,6 +13,7 @@
 
 const DEFAULTS = {
   constructor: undefined, // the class of the sockets; without it the global WebSocket
+  transports: ["websocket"], // what to connect with; after an attempt that fails, the next one
   minReconnectionDelay: 1500, // milliseconds, as all times here
   maxReconnectionDelay: 10000,
   reconnectionDelayGrowFactor: 1.3,
@@ -23,8 +24,109 @@ const DEFAULTS = {
   debug: false,
 };
 
+const TRANSPORTS = ["websocket", "sse"];
 const EVENTS = ["open", "message", "close", "error"];
+const CONNECTING = 0;
 const OPEN = 1;
+const CLOSING = 2;
+const CLOSED = 3;
+
+const MAX_UNSENT_BYTES = 16777216; // of an event stream; beyond it is closed, as where a browser's buffer is full
+const BUSY_DELAY = 1000; // milliseconds until a message is posted again that the server could not take
+
+/* The face of a WebSocket over an event stream: an EventSource, and posts to the address that it tells. */
+class EventStreamSocket {
+  constructor(url) {
+    this.protocol = this.extensions = "";
+    this.binaryType = "blob";
+    this.bufferedAmount = 0;
+    this.readyState = CONNECTING;
+    this._listeners = {}; // one of each type is all that its owner needs
+    this._unsent = [];
+    this._source = new EventSource(String(url).replace(/^ws/, "http"), { withCredentials: true });
+    this.url = this._source.url;
+    const handlers = {
+      address: ({ data }) => {
+        if (this.readyState !== CONNECTING) return; // it is being closed
+        this._address = new URL(data, this.url).href;
+        this.readyState = OPEN;
+        this._emit(new Event("open"));
+      },
+      message: (event) => this._emit(event),
+      bytes: ({ data }) => this._emit(new MessageEvent("message", { data: this._bytes(data) })),
+      close: ({ data }) => this._end(Number(data), true),
+      error: () => this._end(1006, false),
+    };
+    for (const [type, handler] of Object.entries(handlers)) {
+      this._source.addEventListener(type, (event) => { if (this.readyState !== CLOSED) handler(event); });
+    }
+  }
+
+  addEventListener(type, listener) { this._listeners[type] = listener; }
+
+  _emit(event) { this._listeners[event.type](event); }
+
+  send(data) {
+    if (this.readyState === CONNECTING) throw problem("ENOTCONN", "the event stream is not open yet");
+    if (this.readyState !== OPEN) return; // as a WebSocket does
+    const blob = new Blob([data]); // a copy, and without a type, which would say text
+    this.bufferedAmount += blob.size;
+    if (this.bufferedAmount > MAX_UNSENT_BYTES) {
+      this._end(1006, false);
+      return;
+    }
+    this._unsent.push([typeof data === "string" ? data : blob, blob.size]);
+    if (this._unsent.length === 1) this._post();
+  }
+
+  /* Close once everything is sent; the server sees a page that has left. */
+  close(code = 1000, reason = "") {
+    if (code !== 1000 && !(code >= 3000 && code <= 4999)) {
+      throw new DOMException(`a page closes with 1000, or 3000 to 4999, not ${code}`, "InvalidAccessError");
+    }
+    if (this.readyState >= CLOSING) return;
+    const clean = this.readyState === OPEN;
+    this.readyState = CLOSING;
+    this._closing = () => this._end(clean ? code : 1006, clean, clean ? reason : "");
+    if (!this._unsent.length) setTimeout(this._closing);
+  }
+
+  /* One message after the other: requests that are under way together may overtake each other. */
+  async _post() {
+    while (this._unsent.length && this.readyState !== CLOSED) {
+      const [data, size] = this._unsent[0];
+      let status = 0;
+      try {
+        const body = typeof data === "string" ? data : await data.arrayBuffer();
+        const options = { method: "POST", body, credentials: "include" };
+        status = (await fetch(this._address, options)).status;
+      } catch { /* whether it arrived is not known, as with a WebSocket that breaks */ }
+      if (status === 204) {
+        this._unsent.shift();
+        this.bufferedAmount -= size;
+      } else if (status === 429) {
+        await new Promise((resolve) => { setTimeout(resolve, BUSY_DELAY); });
+      } else {
+        this._end(status === 413 ? 1009 : 1006, false);
+      }
+    }
+    if (this.readyState === CLOSING) this._closing();
+  }
+
+  _bytes(text) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    return this.binaryType === "blob" ? new Blob([bytes]) : bytes.buffer;
+  }
+
+  _end(code, wasClean, reason = "") {
+    if (this.readyState === CLOSED) return;
+    this.readyState = CLOSED;
+    this._source.close();
+    this._unsent = [];
+    if (!wasClean) this._emit(new Event("error"));
+    this._emit(Object.assign(new Event("close"), { code, reason, wasClean }));
+  }
+}
 
 /* What `bridge.socket` is: the face of a WebSocket over one real socket after the other.
  *
@@ -44,6 +146,8 @@ class ReconnectingSocket {
     this._delay = 0; // of the pause before; 0 before the first one
     this._pause = null;
     this._live = false;
+    this._wasOpen = false; // the socket there is now
+    this._transport = 0; // which of those in the settings
     this._ended = false;
     this._kept = []; // what the bridge sends while no socket is open, as text
     this._keptBytes = 0;
@@ -114,8 +218,10 @@ class ReconnectingSocket {
   }
 
   _open() {
-    const { constructor: Socket, connectionTimeout } = this._settings;
+    const { constructor, transports, connectionTimeout } = this._settings;
+    const Socket = transports[this._transport] === "sse" ? EventStreamSocket : constructor;
     const socket = new Socket(...this._arguments);
+    this._wasOpen = false;
     this._log("connecting to", ...this._arguments);
     if (this._binaryType !== "blob") socket.binaryType = this._binaryType;
     this._socket = socket;
@@ -141,6 +247,7 @@ class ReconnectingSocket {
     this._log("open");
     clearTimeout(this._timeout);
     this._failures = 0;
+    this._wasOpen = true;
     this._delay = this._firstDelay();
     for (const text of this._takeKept()) this._socket.send(text); // before what the listeners send
     this._emit("open", event);
@@ -152,6 +259,7 @@ class ReconnectingSocket {
     this._live = false;
     this._emit("close", event);
     if (this._ended) return;
+    if (!this._wasOpen) this._transport = (this._transport + 1) % this._settings.transports.length;
     this._failures += 1;
     if (this._failures > this._settings.maxRetries) {
       this._ended = true;
@@ -211,8 +319,12 @@ function settingsOf(options) {
     const given = options && Object.prototype.hasOwnProperty.call(options, name) ? options[name] : undefined;
     settings[name] = given === undefined ? DEFAULTS[name] : given;
   }
+  const { transports } = settings;
+  if (!Array.isArray(transports) || !transports.length || !transports.every((name) => TRANSPORTS.includes(name))) {
+    throw new TypeError(`transports is an array of ${TRANSPORTS.join(" and ")}, not ${JSON.stringify(transports)}`);
+  }
   if (settings.constructor === undefined) settings.constructor = globalThis.WebSocket;
-  if (typeof settings.constructor !== "function") {
+  if (transports.includes("websocket") && typeof settings.constructor !== "function") {
     throw new TypeError("there is no WebSocket here; give a class of sockets as the option 'constructor'");
   }
   return settings;

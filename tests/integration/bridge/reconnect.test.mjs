@@ -29,6 +29,52 @@ function connect(options) {
   return bridge;
 }
 
+class FakeSource {
+  static made = [];
+
+  constructor(url) {
+    this.url = url;
+    this.listeners = {};
+    FakeSource.made.push(this);
+  }
+
+  addEventListener(type, listener) { this.listeners[type] = listener; }
+  close() {}
+}
+
+test("each transport is tried in turn until one opens", () => {
+  globalThis.EventSource = FakeSource;
+  FakeSource.made = [];
+  const bridge = connect({ transports: ["websocket", "sse"], connectionTimeout: 1e6 });
+  const opened = [];
+  bridge.socket.onopen = () => opened.push(bridge.socket.url);
+  FakeSocket.last.ends();
+  clock.pass(10000);
+  FakeSource.made[0].listeners.error({});
+  clock.pass(10000);
+  assert.equal(FakeSocket.made.length, 2);
+  FakeSocket.last.ends();
+  clock.pass(10000);
+  FakeSource.made[1].listeners.address({ data: "?secret" });
+  assert.deepEqual(opened, ["http://here"]);
+  FakeSource.made[1].listeners.close({ data: "1012" });
+  clock.pass(10000);
+  assert.deepEqual([FakeSocket.made.length, FakeSource.made.length], [2, 3]);
+});
+
+test("without the option there are only WebSockets, and a wrong one is an error", () => {
+  const bridge = connect();
+  for (let number = 0; number < 3; number += 1) {
+    FakeSocket.last.ends();
+    clock.pass(10000);
+  }
+  assert.equal(FakeSocket.made.length, 4);
+  bridge.socket.close(1000, "", { keepClosed: true });
+  for (const transports of [[], "sse", ["webtransport"]]) {
+    assert.throws(() => connect({ transports }), /transports is an array of websocket and sse, not/);
+  }
+});
+
 /* The pause after a failure of the socket there is now; it is waited for. */
 function pause() {
   FakeSocket.last.ends();

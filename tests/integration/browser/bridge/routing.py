@@ -1,18 +1,26 @@
-"""Echoes JSON, on the stream it came on; ``{"bye": code}`` is answered by a close."""
+"""Echoes JSON, on the stream it came on; ``{"bye": code}`` is answered by a close.
+
+Bytes come back as they are. Below ``/ws/blocked/`` no WebSocket gets through.
+"""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from routechan import route
+from routechan import DenyConnection, route
 
 
 def ws_connect(message: Any) -> None:
+    if message["path"].startswith("/ws/blocked/") and message.get("transport") != "sse":
+        raise DenyConnection
     message.reply_channel.send({"accept": True, "text": json.dumps({"hello": message["path"]})})
 
 
 def ws_receive(message: Any) -> None:
+    if "bytes" in message:
+        message.reply_channel.send({"bytes": message["bytes"]})
+        return
     content = json.loads(message["text"])
     if "bye" in content:
         message.reply_channel.send({"close": content["bye"]})

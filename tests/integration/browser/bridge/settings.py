@@ -5,6 +5,7 @@ DEBUG = True
 ROOT_URLCONF = "tests.integration.browser.bridge.urls"
 INSTALLED_APPS = ["django.contrib.staticfiles", "routechan_django"]
 STATIC_URL = "/static/"
+ROUTECHAN = {"EVENT_STREAMS": True}
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "routechan.layers.InMemoryChannelLayer",
