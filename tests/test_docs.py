@@ -255,7 +255,7 @@ def test_every_option_of_a_layer_is_documented(layer_class: type) -> None:
 
 def test_what_older_layers_had_is_documented() -> None:
     """docs/layers.rst has each option that is refused with a reason, and each BACKEND that is read as ours."""
-    for name in (*hosts._GONE, *conf.OLD_BACKENDS, *hosts._SETTLED.keys() - {"is_master"}):
+    for name in (*hosts.GONE, *conf.OLD_BACKENDS, *hosts._SETTLED.keys() - {"is_master"}):
         assert f"``{name}``" in LAYERS, name
 
 

@@ -16,43 +16,17 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from . import homes, modules
+from routechan.upgrade import renames
 
-_SAME_NAME = (
-    "asgi",
-    "auth",
-    "binding",
-    "delay",
-    "generic",
-    "hacks",
-    "handler",
-    "log",
-    "management",
-    "package_checks",
-    "security",
-    "sessions",
-    "signals",
-    "staticfiles",
-    "test",
-    "tests",
-    "utils",
-    "worker",
-)
-_OLD_LAYERS = "routechan_django.alias.old_layers"
+from . import homes, modules
 
 #: Old name -> our module; submodules correspond by name.
 SAME: Mapping[str, str] = {
-    **{f"channels.{name}": f"routechan_django.{name}" for name in _SAME_NAME},
+    **renames.MODULES,
     "channels.apps": "routechan_django.alias.apps",
-    "channels.channel": "routechan.channel",
     "channels.delay.apps": "routechan_django.alias.delay_apps",
-    "channels.exceptions": "routechan.exceptions",
-    "asgiref.base_layer": _OLD_LAYERS,
-    "asgiref.inmemory": _OLD_LAYERS,
+    **dict.fromkeys(renames.ASGIREF, renames.OLD_LAYERS),
 }
-
-#: The modules of the Redis layer of 1.x, which are provided where that is not installed.
-ASGI_REDIS = ("asgi_redis", "asgi_redis.core", "asgi_redis.local", "asgi_redis.sentinel")
 
 #: Old name -> makes the module, where our module lacks names that 1.x had there.
 FACADES: Mapping[str, Callable[[], ModuleType]] = {
@@ -60,20 +34,13 @@ FACADES: Mapping[str, Callable[[], ModuleType]] = {
     "channels.routing": modules.routing,
 }
 
-_LATER = "is a module of Channels 2 and later, not of 1.x, for which install() stands in; "
-
 #: Module that 1.1.8 did not have (13.3) -> the end of the error, which says what to do.
 ABSENT: Mapping[str, str] = {
-    "channels.consumer": _LATER + "write consumers as functions, or as classes of channels.generic",
-    "channels.db": _LATER + "a plain function may use the database, in async code: asgiref.sync.sync_to_async",
-    "channels.generic.http": _LATER + "route http.request to a function, or leave HTTP to Django's views",
-    "channels.generic.websocket": _LATER + "in 1.x it is channels.generic.websockets",
-    "channels.layers": _LATER + "in 1.x it is channels.asgi.get_channel_layer, and routechan.layers has the layers",
-    "channels.middleware": _LATER + "in 1.x decorators do its work: channels.sessions, channels.auth",
-    "channels.security.websocket": _LATER + "in 1.x it is channels.security.websockets",
-    "channels.testing": _LATER + "in 1.x it is channels.test",
-    "channels.database_layer": "was removed in Channels 0.13; write "
-    '"BACKEND": "routechan.layers.RedisChannelLayer", or "routechan.layers.InMemoryChannelLayer" for one process',
+    **{
+        name: f"is a module of Channels 2 and later, not of 1.x, for which install() stands in; {advice}"
+        for name, advice in renames.LATER.items()
+    },
+    **renames.REMOVED,
 }
 
 
@@ -85,7 +52,7 @@ class OldNames(MetaPathFinder):
     """
 
     def __init__(self, asgi_redis: bool) -> None:
-        self._same = {**SAME, **(dict.fromkeys(ASGI_REDIS, _OLD_LAYERS) if asgi_redis else {})}
+        self._same = {**SAME, **(dict.fromkeys(renames.ASGI_REDIS, renames.OLD_LAYERS) if asgi_redis else {})}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 import routechan.message
 import routechan.routing
+from routechan.upgrade.renames import ELSEWHERE
 
-from ..signals import consumer_finished, consumer_started
 from .facade import Facade
 from .late import Refused
-from .pending import PendingMessageStore, pending_message_store
 
 
 def message() -> ModuleType:
     """The module ``channels.message``."""
-    return Facade(
-        "channels.message",
-        routechan.message,
-        {
-            "PendingMessageStore": PendingMessageStore,
-            "pending_message_store": pending_message_store,
-            "consumer_started": consumer_started,
-            "consumer_finished": consumer_finished,
-        },
-    )
+    return _facade("channels.message", routechan.message)
 
 
 def routing() -> ModuleType:
     """The module ``channels.routing``; from now on an entry with a mistake refuses when it is used, as in 1.x."""
     routechan.routing.refuse = Refused
-    return Facade("channels.routing", routechan.routing, {"ImproperlyConfigured": ImproperlyConfigured})
+    return _facade("channels.routing", routechan.routing)
+
+
+def _facade(name: str, ours: ModuleType) -> Facade:
+    return Facade(name, ours, {each: import_string(f"{home}.{each}") for each, home in ELSEWHERE[name].items()})

@@ -11,29 +11,15 @@ from django.utils.module_loading import import_string
 from routechan.exceptions import InvalidChannelLayerError
 from routechan.inspection import raised_at
 from routechan.layers import BaseChannelLayer, InMemoryChannelLayer, RedisChannelLayer
+from routechan.upgrade.renames import MEMORY, OLD_BACKENDS, OLD_SENTINEL_BACKENDS, REDIS
 
 from ..alias.old_layers import OLD_CLASSES, OldChannelLayer, with_sentinels
 from .spelling import OPTIONS, did_you_mean, names_in
 
+__all__ = ["MEMORY", "OLD_BACKENDS", "OLD_SENTINEL_BACKENDS", "REDIS", "Backend", "backend_class", "make_backend"]
+
 #: What BACKEND may name: a layer, or a subclass of a layer class of 1.x. Both have a ``sync`` face.
 Backend = BaseChannelLayer | OldChannelLayer
-
-MEMORY, REDIS = "routechan.layers.InMemoryChannelLayer", "routechan.layers.RedisChannelLayer"
-
-#: Layers of other packages -> our layer that is used where the package is not installed.
-OLD_BACKENDS = {
-    "asgiref.inmemory.ChannelLayer": MEMORY,
-    "channels.layers.InMemoryChannelLayer": MEMORY,
-    "asgi_redis.RedisChannelLayer": REDIS,
-    "asgi_redis.core.RedisChannelLayer": REDIS,
-    "asgi_redis.RedisLocalChannelLayer": REDIS,
-    "asgi_redis.local.RedisLocalChannelLayer": REDIS,
-    "asgi_redis.RedisSentinelChannelLayer": REDIS,
-    "asgi_redis.sentinel.RedisSentinelChannelLayer": REDIS,
-    "channels_redis.core.RedisChannelLayer": REDIS,
-    "channels_redis.pubsub.RedisPubSubChannelLayer": REDIS,
-}
-OLD_SENTINEL_BACKENDS = ("asgi_redis.RedisSentinelChannelLayer", "asgi_redis.sentinel.RedisSentinelChannelLayer")
 
 
 def _options(layer: type[Backend]) -> list[str]:

@@ -67,7 +67,7 @@ _SETTLED: dict[str, tuple[tuple[Any, ...], str]] = {
 }
 
 #: Options of older layers that have no meaning in this one -> why.
-_GONE = {
+GONE = {
     "stats_prefix": "all of its keys are under `prefix`",
     "services": 'for Sentinel write hosts=[{"sentinels": [(host, port), ...], "master_name": service}]',
     "sentinel_refresh_interval": "Sentinel is asked whenever a connection to the master is made; for Sentinel write "
@@ -156,8 +156,8 @@ def parse_hosts(hosts: Any, connection_kwargs: Mapping[str, Any] | None = None) 
 def refuse_unknown(options: Mapping[str, object], known: Sequence[str]) -> None:
     """Raise ``InvalidChannelLayerError`` for the first of a layer's ``options`` that is not ``known``."""
     for name in options:
-        if name in _GONE:
-            raise InvalidChannelLayerError(f"the Redis layer has no option {name!r}: {_GONE[name]}. Remove {name!r}")
+        if name in GONE:
+            raise InvalidChannelLayerError(f"the Redis layer has no option {name!r}: {GONE[name]}. Remove {name!r}")
         if name not in known:
             raise InvalidChannelLayerError(
                 f"the Redis layer has no option {name!r}{_did_you_mean(name, known)}; it has {', '.join(known)}"
