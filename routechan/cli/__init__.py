@@ -1,6 +1,7 @@
-"""``python -m routechan serve``: a server that holds sockets and leaves all consumers to workers.
+"""``python -m routechan``: the commands ``serve`` and ``upgrade``.
 
-It loads no Django and no code of the project, so it need not be restarted when that changes.
+``serve`` is a server that holds sockets and leaves all consumers to workers. It loads no Django and no code of the
+project, so it need not be restarted when that changes. ``upgrade`` rewrites a code base of Channels 1.x.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..asgi.options import ServerOptions
 from ..exceptions import InvalidChannelLayerError, MissingExtra
 from ..inspection import with_article
 from ..layers.redis import RedisChannelLayer
+from ..upgrade import command as upgrade
 from ..worker.supervisor import ParentLink
 from .arguments import KEYS_VARIABLE, REDIS_VARIABLE, parser
 from .serving import check, serve, serve_several
@@ -38,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parent = ParentLink.take()
     options = command.parse_args(arguments)
     try:
+        if options.command == "upgrade":
+            return upgrade.run(options, sys.stdout)
         check(options, parent)
         layer = make_layer(options, os.environ)
         application = make_application(options, layer)

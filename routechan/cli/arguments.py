@@ -9,6 +9,7 @@ from typing import Any
 from ..app import HEALTH_PATH
 from ..asgi.options import LIMITS, ServerOptions
 from ..relay.server import EVENT_TIMEOUT
+from ..upgrade import command as upgrade
 
 #: Secrets, which a command line would show to everybody on the machine. Several are separated by spaces.
 REDIS_VARIABLE, KEYS_VARIABLE = "ROUTECHAN_REDIS", "ROUTECHAN_ENCRYPTION_KEYS"
@@ -20,7 +21,11 @@ GRACEFUL_TIMEOUT = 30
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     command = argparse.ArgumentParser(prog="python -m routechan", allow_abbrev=False)
-    commands = command.add_subparsers(dest="command", required=True, metavar="serve")
+    commands = command.add_subparsers(dest="command", required=True, metavar="serve | upgrade")
+    upgrading = commands.add_parser(
+        "upgrade", help="Rewrite a code base of Channels 1.x.", description=upgrade.DESCRIPTION, allow_abbrev=False
+    )
+    upgrade.add_arguments(upgrading)
     serve = commands.add_parser(
         "serve",
         help="Hold sockets, and hand their events to workers.",

@@ -1,0 +1,41 @@
+"""The fixers, in the order in which they run."""
+
+from __future__ import annotations
+
+from . import (
+    accept,
+    asgi_file,
+    auth_views,
+    channel_layers,
+    commands,
+    decoded_values,
+    dict_routing,
+    django_names,
+    django_upgrade,
+    dotted_strings,
+    imports,
+    installed_apps,
+    is_authenticated,
+    leftovers,
+    middleware,
+    ordering,
+    python2_names,
+    python2_syntax,
+    pyupgrade,
+    relative_imports,
+    requirements,
+    six,
+    templates,
+    urls,
+)
+from .base import Fixer
+
+_MODULES = (
+    *(imports, dotted_strings, installed_apps, channel_layers, asgi_file, commands, requirements),
+    *(accept, ordering, decoded_values, dict_routing),
+    *(python2_syntax, python2_names, relative_imports, django_upgrade, pyupgrade, six, django_names),
+    *(urls, auth_views, middleware, is_authenticated, templates, leftovers),
+)
+
+#: Name -> fixer.
+FIXERS: dict[str, Fixer] = {module.FIXER.name: module.FIXER for module in _MODULES}
