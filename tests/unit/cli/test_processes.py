@@ -71,7 +71,8 @@ async def test_several_processes(pytestconfig: pytest.Config, tmp_path: Path) ->
             await asyncio.gather(*(socket.wait_closed() for socket in sockets))
             await asyncio.to_thread(server.process.wait, 20)
         assert server.process.returncode == 0, server.output
-        assert {socket.close_code for socket in sockets} <= {1006, 1012}  # perhaps none was in the process that was killed
+        # Perhaps none was in the process that was killed.
+        assert {socket.close_code for socket in sockets} <= {1006, 1012}
         assert sockets[-1].close_code == 1012
         assert "Traceback" not in server.output
     layer.close()
