@@ -6,13 +6,16 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..encoding import Content
+from ..encoding import Content, decode_headers
 
 #: Data beside the content of a message that no consumer sees, made of the same types as content.
 Headers = Mapping[str, Any]
 
 #: Takes the content sent to channels of this process: ``deliver(channels, content)``.
 Deliver = Callable[[Sequence[str], Content], None]
+
+#: The header of a group message that names a channel which does not get it.
+EXCLUDE = "exclude"
 
 #: A message to a channel; ``name`` is the channel.
 MESSAGE = 0
@@ -46,6 +49,17 @@ class Envelope(NamedTuple):
     headers: bytes = b""
     expires: float = 0.0
     place: int = 0
+
+
+def excluded(headers: bytes) -> str | None:
+    """The channel that a group message with these encoded ``headers`` passes over; None for no one."""
+    if EXCLUDE.encode() not in headers:  # most messages with headers are in a trace, and exclude no one
+        return None
+    try:
+        channel = decode_headers(headers).get(EXCLUDE)
+    except ValueError:  # whoever opens the message reports that
+        return None
+    return channel if isinstance(channel, str) else None
 
 
 #: ``Envelope`` of a tuple of its items, at a third of the price: a group message makes one for each member.

@@ -83,3 +83,11 @@ def channels_of(members: Mapping[str, list[str]]) -> Iterable[str]:
     """The channels in ``members``, which are by queue name."""
     for channels in members.values():
         yield from channels
+
+
+def leave_out(channel: str, queues: dict[str, list[str]]) -> None:
+    """Take ``channel`` out of ``queues``, members by queue name, if it is one."""
+    queue_name = names.queue_name(channel)
+    left = [member for member in queues.pop(queue_name, ()) if member != channel]
+    if left:
+        queues[queue_name] = left

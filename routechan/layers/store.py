@@ -16,8 +16,8 @@ from .. import names
 from ..encoding import LazyContent
 from ..exceptions import ChannelFull, InvalidContent, InvalidName, TooManyGroups
 from ..telemetry.counters import counters
-from .envelope import MESSAGE, Deliver, Envelope, make_envelope
-from .memberships import Memberships
+from .envelope import MESSAGE, Deliver, Envelope, excluded, make_envelope
+from .memberships import Memberships, leave_out
 from .options import CapacityRules
 from .statistics import Counts
 from .waiters import Subscriber, Waiter, in_turn, wake
@@ -368,11 +368,13 @@ class Store:
     ) -> None:
         """Send ``content`` to the members of ``group`` in ``queue_name``, or in all queues; full members miss it.
 
-        It came from another process if ``expires`` (seconds) is given. Attached queues get no ``headers``. Raises
-        ``InvalidContent`` where some members cannot take it; the others got it.
+        It came from another process if ``expires`` (seconds) is given. Attached queues get no ``headers``, and a member
+        that these exclude gets nothing. Raises ``InvalidContent`` where some members cannot take it; the others got it.
         """
         refused: InvalidContent | None = None
         queues = self.members(group, queue_name)
+        if headers and (left_out := excluded(headers)) is not None:
+            leave_out(left_out, queues)
         for name in [name for name in queues if name in self.attached]:  # first: their content needs no bytes
             members = queues.pop(name)
             deliver = self.attached.get(name)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from .... import names
 from ....exceptions import TooManyGroups
 from ....telemetry.counters import counters
-from ...envelope import GROUP, JOIN, LEAVE, MESSAGE
+from ...envelope import GROUP, JOIN, LEAVE, MESSAGE, excluded
 from ..schema import LEASES, hash_tag_of
 from ..wire import expires_of
 from .messages import Messages
@@ -55,10 +55,11 @@ class Groups:
         sends: list[tuple[str, bytes, int]] = []
         calls: list[Call] = []
         large = len(body) > context.capacities.large
+        left_out = excluded(headers) if headers else None  # a queue's reader, or its members', knows it by the headers
         for_queues: bytes | None = None  # the same for every queue, unless it is sealed
         for entry in entries:
             name = context.text(entry, key)
-            if name is None:
+            if name is None or name == left_out:
                 continue
             if name.endswith("!"):
                 if context.is_own(name):

@@ -13,7 +13,7 @@ from typing import Any
 
 from ....exceptions import ChannelFull
 from ....telemetry.counters import counters
-from ...envelope import DUE, GROUP, MESSAGE, Envelope, make_envelope
+from ...envelope import DUE, GROUP, MESSAGE, Envelope, excluded, make_envelope
 from ...options import LONGEST_DELAY
 from ..judge import GIVEN_UP
 from ..schema import DELAYED, DELAYED_PLACE, LEASES, hash_tag_of, process_queue
@@ -342,7 +342,10 @@ class Messages:
         members = self._keys.members(group, queue)
         (found,) = yield Step([(group, ("ZRANGEBYSCORE", members, self._context.now(), "+inf"))], True)
         channels = (self._context.text(member, members) for member in found)
-        return [make_envelope((MESSAGE, name, body, headers, expires, 0)) for name in channels if name is not None]
+        passed_over = (None, excluded(headers) if headers else None)
+        return [
+            make_envelope((MESSAGE, name, body, headers, expires, 0)) for name in channels if name not in passed_over
+        ]
 
     @operation()
     def wake_up(self, hash_tag: str, key: str) -> Script[None]:
