@@ -9,6 +9,7 @@ from django.core import checks
 from django.core.signals import setting_changed
 
 from routechan.layers import channel_layers
+from routechan.sending import transactions
 
 from . import channels4, conf, package_checks, testruns
 from .asgi import forget_layers, make_layer
@@ -16,6 +17,7 @@ from .asgi_file import check_asgi_file, warn_of_django_alone
 from .binding.base import BindingMetaclass
 from .caching import reuse_backends
 from .checks import check_deployment, check_layers, check_redis, check_server, check_settings
+from .commits import DjangoTransactions
 from .connections import connect_signals
 from .hacks import monkeypatch_django
 from .log import keep_enabled
@@ -36,6 +38,7 @@ class RoutechanConfig(AppConfig):
         keep_enabled()
         package_checks.check_all()
         channel_layers.configure(make_layer)
+        transactions.configure(DjangoTransactions())
         setting_changed.connect(forget_layers, dispatch_uid="routechan_forget_layers")
         user_logged_out.connect(logins.logged_out, dispatch_uid="routechan_logged_out")
         if apps.is_installed("django.contrib.auth"):

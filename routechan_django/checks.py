@@ -248,6 +248,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
         conf.session_key_in_query,
         conf.closes_on_logout,
         conf.login_check_interval,
+        conf.sends_on_commit,
     )
     for read in settings_read:
         try:

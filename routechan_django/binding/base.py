@@ -16,7 +16,7 @@ from routechan.message import Message
 
 from ..auth import channel_session_user
 from ..sessions import channel_session
-from .commit import Announcement, send_after_commit
+from .announcement import Announcement, send_after_commit
 from .keys import read_key
 from .stored import StoredRow
 from .tables import may_exist, same_table, saves_row, writers_of

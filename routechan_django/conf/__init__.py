@@ -17,6 +17,7 @@ from .layers import (
     shares_with_channels,
 )
 from .logins import LOGIN_KEYS, closes_on_logout, login_check_interval, session_key_in_query
+from .sending import SEND_ON_COMMIT, sends_on_commit
 from .server import (
     CONSUMER_TIMEOUT,
     SERVER_KEYS,
@@ -45,6 +46,7 @@ __all__ = [
     "OLD_SENTINEL_BACKENDS",
     "REDIS",
     "ROUTING",
+    "SEND_ON_COMMIT",
     "SERVER_KEYS",
     "SOCKET_STREAMS",
     "STREAM_THREADS",
@@ -67,6 +69,7 @@ __all__ = [
     "reads_channels",
     "routing_of",
     "runs_in_workers",
+    "sends_on_commit",
     "server_options",
     "session_key_in_query",
     "shares_any_with_channels",

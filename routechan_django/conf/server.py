@@ -15,6 +15,7 @@ from routechan.limits.rules import Rate
 
 from .layers import ROUTING
 from .logins import LOGIN_KEYS
+from .sending import SEND_ON_COMMIT
 from .spelling import ROUTECHAN, did_you_mean, names_in
 
 NONE = type(None)
@@ -47,7 +48,16 @@ THREADS, STREAM_THREADS, SOCKET_STREAMS = "THREADS", "STREAM_THREADS", "SOCKET_S
 USER_SOCKETS, CONSUMER_TIMEOUT = "USER_SOCKETS", "CONSUMER_TIMEOUT"
 
 #: The keys of ``ROUTECHAN`` beside those.
-OTHER_KEYS = (THREADS, STREAM_THREADS, SOCKET_STREAMS, USER_SOCKETS, CONSUMER_TIMEOUT, *LOGIN_KEYS, ROUTING)
+OTHER_KEYS = (
+    THREADS,
+    STREAM_THREADS,
+    SOCKET_STREAMS,
+    USER_SOCKETS,
+    CONSUMER_TIMEOUT,
+    SEND_ON_COMMIT,
+    *LOGIN_KEYS,
+    ROUTING,
+)
 
 names_in[ROUTECHAN] = lambda: (*SERVER_KEYS, *OTHER_KEYS)
 

@@ -17,7 +17,7 @@ from routechan.layers.base import Delivery
 from routechan.routing import Router
 from routechan.testing.recording import RecordingDispatcher
 
-from ..binding.commit import send_committed_in_test
+from ..commits import call_committed_in_test
 from ..signals import hooks
 
 
@@ -41,12 +41,12 @@ class Client(testing.Client):
         return router
 
     def _receive(self, channel: str) -> Delivery | None:
-        send_committed_in_test()
+        call_committed_in_test()
         return super()._receive(channel)
 
     def join_group(self, group_name: str) -> None:
         """Add this client's reply channel to the group ``group_name``; what was told before is not for it."""
-        send_committed_in_test()
+        call_committed_in_test()
         super().join_group(group_name)
 
     def _recording(self, steps: int | None) -> RecordingDispatcher:

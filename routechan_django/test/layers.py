@@ -13,7 +13,7 @@ from routechan.layers.recording import recorded
 
 from .. import asgi, channels4, conf
 from ..alias.old_layers import OldChannelLayer
-from ..binding.commit import tests_transactions_ignored
+from ..commits import tests_transactions_ignored
 from ..layer import ChannelLayerWrapper
 
 

@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from routechan import Channel, ConsumeLater, Group, Message, route
-from routechan.channel import _Send
 from routechan.layers import InMemoryChannelLayer, RedisChannelLayer, SyncChannelLayer
+from routechan.sending.target import _Send
 from routechan.telemetry import tracing
 from routechan.testing import Client as ConsumerClient
 from tests.waiting import until

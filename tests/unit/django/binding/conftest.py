@@ -12,8 +12,8 @@ from django.db.models.signals import post_delete, post_save, pre_delete, pre_sav
 
 from routechan import Group
 from routechan_django.binding.base import BindingMetaclass
-from routechan_django.binding.commit import tests_transactions_ignored
 from routechan_django.binding.tables import writers_of
+from routechan_django.commits import tests_transactions_ignored
 from routechan_django.layer import ChannelLayerWrapper
 
 from .helpers import Sent
