@@ -12,8 +12,14 @@ from typing import Any
 
 from . import names
 from .encoding import Content
+from .exceptions import NoHistory
 from .layers.base import EXCLUDE, NOW, BaseChannelLayer, SyncChannelLayer
+from .layers.history import History
+from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
 from .sending.target import Target
+
+#: Those of the layers are here because they were in 1.x.
+__all__ = ["DEFAULT_CHANNEL_LAYER", "Channel", "Group", "channel_layers"]
 
 
 class Channel(Target):
@@ -122,23 +128,74 @@ class Group(Target):
             )
         return {EXCLUDE: names.check_channel_name(_name_of(channel))}
 
-    def add(self, channel: Channel | str) -> None:
-        """Make ``channel``, a ``Channel`` or its name, a member, at once."""
+    def add(self, channel: Channel | str, *, last: int = 0, since: str | None = None) -> bool | None:
+        """Make ``channel`` a member, at once; of a group with a history it may have what was sent before, first.
+
+        Args:
+            channel: a ``Channel`` or its name.
+            last: how many of the last messages it is given.
+            since: the position of the last message that its client has: all messages after that are given to it, and
+                ``last`` only if some are no longer kept.
+
+        Returns:
+            Whether it was given all that came after ``since``; None without that.
+
+        Raises:
+            NoHistory: ``last`` or ``since``, and the group keeps no history.
+            TooManyGroups: a socket is in as many groups as it may be.
+            WouldBlock: on an event loop, where ``aadd`` is to be used.
+        """
         self._refuse_on_loop("add", "channel")
-        self.channel_layer.group_add(self.name, _name_of(channel))
+        if not last and since is None:
+            self.channel_layer.group_add(self.name, _name_of(channel))
+            return None
+        recovered: bool | None = self._kept_by().group_catch_up(self.name, _name_of(channel), last=last, since=since)
+        return recovered
 
     def discard(self, channel: Channel | str) -> None:
         """End the membership of ``channel``, a ``Channel`` or its name, at once; silent where there is none."""
         self._refuse_on_loop("discard", "channel")
         self.channel_layer.group_discard(self.name, _name_of(channel))
 
-    async def aadd(self, channel: Channel | str) -> None:
-        """``add`` a ``channel`` from async code."""
-        await self._layer.group_add(self.name, _name_of(channel))
+    async def aadd(self, channel: Channel | str, *, last: int = 0, since: str | None = None) -> bool | None:
+        """``add`` a ``channel`` from async code, with ``last`` and ``since``.
+
+        Returns:
+            What ``add`` returns.
+        """
+        if not last and since is None:
+            await self._layer.group_add(self.name, _name_of(channel))
+            return None
+        return await self._layer.group_catch_up(self.name, _name_of(channel), last=last, since=since)
 
     async def adiscard(self, channel: Channel | str) -> None:
         """``discard`` a ``channel`` from async code."""
         await self._layer.group_discard(self.name, _name_of(channel))
+
+    def history(self, limit: int | None = None, since: str | None = None) -> History:
+        """The messages that the group keeps, each with ``position`` and ``content``; the oldest of them first.
+
+        Args:
+            limit: how many at most, the newest; None for all.
+            since: the ``position`` after which they come; None for any. Whether that is all that came after it is the
+                ``complete`` of what is returned.
+
+        Raises:
+            NoHistory: the group keeps no history.
+            WouldBlock: on an event loop, where ``ahistory`` is to be used.
+        """
+        self._refuse_on_loop("history")
+        kept: History = self._kept_by().group_history(self.name, limit, since)
+        return kept
+
+    async def ahistory(self, limit: int | None = None, since: str | None = None) -> History:
+        """The messages of ``history``, for async code; ``limit`` and ``since`` are the same."""
+        return await self._layer.group_history(self.name, limit, since)
+
+    def _kept_by(self) -> SyncChannelLayer:
+        if not isinstance(self.channel_layer, SyncChannelLayer):
+            raise NoHistory(self.name)
+        return self.channel_layer
 
     def channels(self) -> list[str]:
         """The names of the members."""

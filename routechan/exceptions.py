@@ -13,6 +13,7 @@
     ├── ChannelFull                           a channel has reached its capacity
     ├── MessageTooLarge                       content larger than the layer carries
     ├── TooManyGroups                         a socket in as many groups as it may be
+    ├── NoHistory (LookupError)           a group that keeps no history
     ├── ChannelLayerUnavailable (ConnectionError)  the server of a layer did not answer
     ├── MissingExtra (ImportError)            an optional library that is not installed
     └── raised by consumers
@@ -141,6 +142,24 @@ class TooManyGroups(RoutechanError):
         return (
             f"{self.channel!r} is a member of {self.most} groups, as many as one channel may be, and was to join "
             f"{self.group!r} too; have it leave groups it does not need, or raise the option max_groups of the layer"
+        )
+
+
+class NoHistory(RoutechanError, LookupError):
+    """The history of a group was asked for that keeps none.
+
+    Args:
+        group: The group's name.
+    """
+
+    def __init__(self, group: str) -> None:
+        super().__init__(group)
+        self.group = group
+
+    def __str__(self) -> str:
+        return (
+            f"the group {self.group!r} keeps no history; give its layer the option history, with a pattern that "
+            'matches the name: {"chat-*": {"size": 100, "seconds": 300}}'
         )
 
 

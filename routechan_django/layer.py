@@ -8,9 +8,11 @@ from typing import Any
 
 from routechan.asgi import Application
 from routechan.encoding import Content
+from routechan.exceptions import NoHistory
 from routechan.inspection import name_that_thing
 from routechan.layers import SyncChannelLayer
 from routechan.layers.base import Delivery, Headers
+from routechan.layers.history import History
 from routechan.routing import Router
 
 #: A channel or group, and the headers of the message that is being sent to it through a method that takes no headers.
@@ -73,6 +75,23 @@ class ForwardingLayer(SyncChannelLayer):
     def group_discard(self, group: str, channel: str) -> None:
         """Remove ``channel`` from ``group``."""
         self.channel_layer.group_discard(group, channel)
+
+    def group_catch_up(self, group: str, channel: str, *, last: int = 0, since: str | None = None) -> bool | None:
+        """Add ``channel`` to ``group`` with its ``last`` messages, or those after the position ``since``.
+
+        Returns:
+            Whether it was given all after ``since``; None without that.
+        """
+        return self._with_history(group).group_catch_up(group, channel, last=last, since=since)
+
+    def group_history(self, group: str, limit: int | None = None, since: str | None = None) -> History:
+        """The messages of ``group``, at most ``limit`` of them, after the position ``since``."""
+        return self._with_history(group).group_history(group, limit, since)
+
+    def _with_history(self, group: str) -> SyncChannelLayer:
+        if not self._is_ours():
+            raise NoHistory(group)
+        return self.channel_layer
 
     def group_channels(self, group: str) -> list[str]:
         """The members of ``group``."""

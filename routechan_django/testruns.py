@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 CAPACITY = 10_000
 
 #: The options that both layers have, and that a test sees.
-_OPTIONS = ("expiry", "group_expiry", "capacity", "channel_capacity", "channel_bytes", "max_size", "max_groups")
+_OPTIONS = (
+    *("expiry", "group_expiry", "capacity", "channel_capacity"),
+    *("channel_bytes", "max_size", "max_groups", "history"),
+)
 
 #: The modules of those that run tests; one of their functions is running while tests are.
 _RUNNERS = {

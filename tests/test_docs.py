@@ -309,13 +309,19 @@ async def test_the_documented_commands_suffice(request: pytest.FixtureRequest) -
     rules = {"keys": ["documents*"], "commands": [f"+{name}" for name in allowed]}
     administrator.acl_setuser("documents", enabled=True, passwords=["+secret"], reset=True, **rules)
     url = server.url.replace("redis://", "redis://documents:secret@")
-    here, there = (RedisChannelLayer(hosts=[url], prefix="documents", capacity=1) for _ in range(2))
+    kept = {"chat": {"size": 5, "seconds": 60}}
+    here, there = (RedisChannelLayer(hosts=[url], prefix="documents", capacity=1, history=kept) for _ in range(2))
     try:
         name = await here.new_channel()
         until(lambda: administrator.zscore("documents:leases:{leases}", here.process) is not None, "it has its lease")
         await there.group_add("group", name)
         await there.group_send("group", {"by": "group"})
         assert await here.receive(name) == {"by": "group"}
+        await there.group_add("chat", name)
+        await there.group_send("chat", {"by": "history", "data": b"x" * 50_000})
+        assert (await here.receive(name))["by"] == "history"
+        position = (await there.group_history("chat"))[0].position
+        assert await there.group_catch_up("chat", name, since=position) is True
         await there.send("plain", {"by": "delay"}, delay=0.01)
         assert await here.receive("plain") == {"by": "delay"}
         there.sync.send("full", {})

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from .. import exceptions, names
 from ..encoding import Content
 from .envelope import EXCLUDE, Deliver, Headers
+from .history import History
 from .options import FULL_DELAY, LONGEST_DELAY, NOW, Capacities, CapacityRules, check_delay, check_seconds
 from .polling import PollingQueue, PollingSubscription, wait_for_message
 from .receiver import Delivery, Subscription, Take
@@ -107,6 +108,40 @@ class BaseChannelLayer(Faces, ABC):
         Raises:
             ChannelLayerUnavailable: the layer cannot be reached, or was closed.
         """
+
+    async def group_catch_up(self, group: str, channel: str, *, last: int = 0, since: str | None = None) -> bool | None:
+        """``group_add`` of ``channel`` to ``group``, and give it what was sent before, ahead of anything newer.
+
+        Args:
+            group: a group that keeps a history.
+            channel: a full channel name.
+            last: how many of the last messages, if not all after ``since`` can be given.
+            since: the position of the last message that its reader has.
+
+        Returns:
+            Whether it was given all that came after ``since``; None without that.
+
+        Raises:
+            NoHistory: the group keeps no history.
+            ValueError: ``last`` is no number from 0 on.
+            ChannelLayerUnavailable: the layer cannot be reached, or was closed.
+        """
+        raise exceptions.NoHistory(group)
+
+    async def group_history(self, group: str, limit: int | None = None, since: str | None = None) -> History:
+        """The newest messages of ``group``, a new list; the oldest of them first.
+
+        Args:
+            group: a group that keeps a history.
+            limit: how many at most; None for all that are kept.
+            since: the position after which they come; None for any.
+
+        Raises:
+            NoHistory: the group keeps no history.
+            ValueError: ``limit`` is no number from 0 on.
+            ChannelLayerUnavailable: the layer cannot be reached, or was closed.
+        """
+        raise exceptions.NoHistory(group)
 
     @abstractmethod
     async def group_channels(self, group: str) -> list[str]:

@@ -29,6 +29,9 @@ LEAVE = 3
 FLUSH = 4
 #: Another process sends something later, and soon; the body says when.
 DUE = 5
+#: The history of a group has a new entry, and this process has members; ``name`` is the group, the body the position.
+#: As an entry itself it is no message, but where a history begins.
+NEWS = 6
 
 
 class Envelope(NamedTuple):

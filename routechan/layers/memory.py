@@ -5,8 +5,9 @@ Content travels as bytes here too, so that what works on this layer works on the
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import names
@@ -15,6 +16,8 @@ from ..exceptions import ChannelFull
 from .delays import Delays
 from .envelope import Deliver, Headers
 from .faces import StoreChannelLayer, StoreSyncLayer
+from .history import History, HistoryRules, check_number
+from .kept import Histories
 from .losses import Losses
 from .memberships import channels_of
 from .options import (
@@ -46,6 +49,8 @@ class InMemoryChannelLayer(StoreChannelLayer):
         max_size: bytes of encoded content that a message has at most.
         channel_bytes: bytes that wait in a queue, above which it takes no more large messages; None for any number.
         max_groups: groups that one socket, or other channel of this process, may be a member of; None for any number.
+        history: which groups keep a history, by glob or compiled pattern: how many messages (``size``), for how many
+            ``seconds``.
         clock: the time in seconds, for stamps and expiry.
 
     Raises:
@@ -64,6 +69,7 @@ class InMemoryChannelLayer(StoreChannelLayer):
         max_size: int = MAX_SIZE,
         channel_bytes: int | None = CHANNEL_BYTES,
         max_groups: int | None = MAX_GROUPS,
+        history: Mapping[str | re.Pattern[str], Mapping[str, Any]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_seconds(expiry=expiry, group_expiry=group_expiry)
@@ -78,6 +84,7 @@ class InMemoryChannelLayer(StoreChannelLayer):
         self._store = Store(self.process, expiry, group_expiry, rules, clock, self._counts)
         self._receiver = Receiver(self._store, NoSource(), Opener(serializer, Losses(self._counts)), BLOCKING_WAIT)
         self._marks = names.Marks(self.process)
+        self.histories = Histories(HistoryRules(history), self._store, serializer)
         self._sync = InMemorySyncLayer(self, self._store, serializer, self._marks)
 
     @property
@@ -101,6 +108,12 @@ class InMemoryChannelLayer(StoreChannelLayer):
 
     async def group_add(self, group: str, channel: str) -> None:
         self._sync.group_add(group, channel)
+
+    async def group_catch_up(self, group: str, channel: str, *, last: int = 0, since: str | None = None) -> bool | None:
+        return self._sync.group_catch_up(group, channel, last=last, since=since)
+
+    async def group_history(self, group: str, limit: int | None = None, since: str | None = None) -> History:
+        return self._sync.group_history(group, limit, since)
 
     async def group_discard(self, group: str, channel: str) -> None:
         self._sync.group_discard(group, channel)
@@ -152,6 +165,8 @@ class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
         self._is_foreign = marks.is_foreign
         self._store = store
         self._serializer = serializer
+        self._histories = layer.histories
+        self._deliver = layer.histories.deliver_to
         self._delays = Delays()
 
     def send(self, channel: str, content: Content, delay: float = NOW, *, headers: Headers | None = None) -> None:
@@ -192,12 +207,20 @@ class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
         lazy, encoded = LazyContent(self._serializer, content=content), encode_headers(headers)
         if check_delay(delay):
             later = LazyContent(self._serializer, data=lazy.data)
-            self._delays.call_later(delay, lambda: self._store.deliver(group, later, encoded))
+            self._delays.call_later(delay, lambda: self._deliver(group, later, encoded))
         else:
-            self._store.deliver(group, lazy, encoded)
+            self._deliver(group, lazy, encoded)
 
     def group_add(self, group: str, channel: str) -> None:
         self._store.add(names.check_group_name(group), self._check(channel))
+
+    def group_catch_up(self, group: str, channel: str, *, last: int = 0, since: str | None = None) -> bool | None:
+        check_number("last", last)
+        return self._histories.catch_up(names.check_group_name(group), self._check(channel), last, since)
+
+    def group_history(self, group: str, limit: int | None = None, since: str | None = None) -> History:
+        check_number("limit", limit)
+        return self._histories.history(names.check_group_name(group), limit, since)
 
     def group_discard(self, group: str, channel: str) -> None:
         self._store.discard(names.check_group_name(group), self._check(channel))
@@ -215,6 +238,7 @@ class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
 
     def flush(self) -> None:
         self._delays.clear()
+        self._histories.clear()
         self._store.flush()
 
     def global_statistics(self) -> dict[str, Any]:

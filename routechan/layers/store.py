@@ -365,14 +365,16 @@ class Store:
         headers: bytes = b"",
         queue_name: str | None = None,
         expires: float | None = None,
+        only: str | None = None,
     ) -> None:
-        """Send ``content`` to the members of ``group`` in ``queue_name``, or in all queues; full members miss it.
+        """Send ``content`` to the members of ``group`` in ``queue_name``, or in all queues, or to one of them ``only``.
 
-        It came from another process if ``expires`` (seconds) is given. Attached queues get no ``headers``, and a member
-        that these exclude gets nothing. Raises ``InvalidContent`` where some members cannot take it; the others got it.
+        Full members miss it. It came from another process if ``expires`` (seconds) is given. Attached queues get no
+        ``headers``, and a member that these exclude gets nothing. Raises ``InvalidContent`` where some members cannot
+        take it; the others got it.
         """
         refused: InvalidContent | None = None
-        queues = self.members(group, queue_name)
+        queues = self.members(group, queue_name) if only is None else {names.queue_name(only): [only]}
         if headers and (left_out := excluded(headers)) is not None:
             leave_out(left_out, queues)
         for name in [name for name in queues if name in self.attached]:  # first: their content needs no bytes

@@ -11,6 +11,7 @@ from .. import exceptions, names
 from ..concurrency import refuse_on_loop
 from ..encoding import Content
 from .envelope import Headers
+from .history import History
 from .options import NOW, Capacities
 from .polling import run
 from .receiver import Delivery
@@ -95,6 +96,25 @@ class SyncChannelLayer(Faces, ABC):
     def group_discard(self, group: str, channel: str) -> None:
         """End the membership of ``channel`` in ``group``, as ``BaseChannelLayer.group_discard`` does."""
 
+    def group_catch_up(self, group: str, channel: str, *, last: int = 0, since: str | None = None) -> bool | None:
+        """Add ``channel`` to ``group`` with ``last`` and ``since``, as ``BaseChannelLayer.group_catch_up`` does.
+
+        Returns:
+            What that returns.
+
+        Raises:
+            NoHistory: the group keeps no history.
+        """
+        raise exceptions.NoHistory(group)
+
+    def group_history(self, group: str, limit: int | None = None, since: str | None = None) -> History:
+        """The messages of ``group`` that ``BaseChannelLayer.group_history`` gives for ``limit`` and ``since``.
+
+        Raises:
+            NoHistory: the group keeps no history.
+        """
+        raise exceptions.NoHistory(group)
+
     @abstractmethod
     def group_channels(self, group: str) -> list[str]:
         """The members of ``group``, as ``BaseChannelLayer.group_channels`` gives them."""
@@ -164,6 +184,12 @@ class RunningSyncLayer(SyncChannelLayer):
 
     def group_add(self, group: str, channel: str) -> None:
         run(self.layer.group_add(group, channel))
+
+    def group_catch_up(self, group: str, channel: str, *, last: int = 0, since: str | None = None) -> bool | None:
+        return run(self.layer.group_catch_up(group, channel, last=last, since=since))
+
+    def group_history(self, group: str, limit: int | None = None, since: str | None = None) -> History:
+        return run(self.layer.group_history(group, limit, since))
 
     def group_discard(self, group: str, channel: str) -> None:
         run(self.layer.group_discard(group, channel))

@@ -133,6 +133,7 @@ def _messages() -> Iterator[Any]:
     yield _counter("messages_unrouted", "Messages that matched no route; they are dropped.", c.unrouted)
     yield _counter("messages_sent", "Messages sent to channels and groups by this process.", c.sent)
     yield _counter("messages_lost", "Messages sent that could not be delivered.", c.lost)
+    yield _counter("history_gaps", "Times members of a group missed what its history no longer had.", c.history_gaps)
 
 
 def _consumers() -> Iterator[Any]:

@@ -67,6 +67,7 @@ class Counters:
         self.readers_closed = 0  # connections closed because the client was slow
         self.received: defaultdict[str, int] = defaultdict(int)  # messages received for consumers, by channel
         self.unrouted = 0  # received messages that matched no route
+        self.history_gaps = 0  # times that members of a group missed messages its history no longer had
         self.sent = 0  # messages sent to channels and groups
         self.lost = 0  # messages sent that could not be delivered
         self.events_relayed = 0  # socket and request events handed to workers

@@ -17,7 +17,8 @@ from ...encoding import LazyContent, Serializer
 from ...exceptions import ChannelFull, ChannelLayerUnavailable, TooManyGroups
 from ...telemetry.log_fields import log_fields
 from ...telemetry.repeats import Repeats
-from ..envelope import DUE, FLUSH, GROUP, JOIN, LEAVE, MESSAGE, Envelope
+from ..envelope import DUE, FLUSH, GROUP, JOIN, LEAVE, MESSAGE, NEWS, Envelope
+from ..history import Position, parse_position
 from ..receiver import Source
 from ..store import Store
 from ..waiters import ThreadWaiter, Waiter, in_turn
@@ -27,6 +28,7 @@ from .commands.script import Callback, Context, Operation
 from .driver import Driver
 from .reader import RELEASE, Reader, ReaderTools
 from .schema import hash_tag_of, process_queue
+from .tails import Tails
 from .topology import Topology
 
 logger = logging.getLogger("routechan")
@@ -45,6 +47,7 @@ class Mailbox:
         store: the channels and groups of this process.
         driver: performs what follows from a changed membership.
         groups: makes operations for that.
+        tails: reads the histories of groups.
         serializer: bytes to content.
         context: reads what was popped.
         readers: what readers are made with.
@@ -56,6 +59,7 @@ class Mailbox:
         store: Store,
         driver: Driver,
         groups: Groups,
+        tails: Tails,
         serializer: Serializer,
         context: Context,
         readers: ReaderTools,
@@ -64,6 +68,7 @@ class Mailbox:
         self._store = store
         self._driver = driver
         self._groups = groups
+        self._tails = tails
         self._serializer = serializer
         self._context = context
         self._tools = readers
@@ -100,15 +105,17 @@ class Mailbox:
             self._driver.start(self._groups.has_room(channel))
 
     def _arrived(self, queue: str, messages: list[bytes]) -> None:
-        for data in messages:
-            envelope = self._context.live(queue, data)
-            if envelope is not None:
-                try:
-                    self._take(queue, envelope)
-                except (ValueError, ChannelFull) as error:
-                    self._context.losses.add(envelope.name, error)
-                except Exception:  # an error in one message must not stop the next ones
-                    logger.exception("A message to %s is lost", envelope.name)
+        envelopes = [envelope for data in messages if (envelope := self._context.live(queue, data)) is not None]
+        news = [(each.name, position, each.headers) for each in envelopes if (position := _told(each)) is not None]
+        if news:
+            self._tails.fetch(news)
+        for envelope in envelopes:
+            try:
+                self._take(queue, envelope)
+            except (ValueError, ChannelFull) as error:
+                self._context.losses.add(envelope.name, error)
+            except Exception:  # an error in one message must not stop the next ones
+                logger.exception("A message to %s is lost", envelope.name)
 
     def _take(self, queue: str, envelope: Envelope) -> None:
         kind, name, body, headers, expires, _ = envelope
@@ -123,7 +130,10 @@ class Mailbox:
         elif kind == JOIN:
             channel = body.decode()
             try:
-                first = self._store.add(name, channel)
+                if headers:
+                    first = self._tails.join(name, channel, headers, partial(self._refuse, queue))
+                else:
+                    first = self._store.add(name, channel)
             except TooManyGroups as error:
                 self._refuse(queue, error)
                 return
@@ -133,12 +143,16 @@ class Mailbox:
         elif kind == LEAVE:
             channel = body.decode()
             self._full.discard(channel)  # whoever sent this has told others
+            self._tails.leave(name, channel)
             if self._store.discard(name, channel):
                 self._driver.start(self._groups.discard_queue([name], queue))
         elif kind == FLUSH:
             self._store.flush()
+            self._tails.clear()
         elif kind == DUE:
             self._look_at(float(body))
+        elif (position := _told(envelope)) is not None:
+            self._tails.news(name, position, early=True)
 
     def _refuse(self, queue: str, error: TooManyGroups) -> None:
         """Take back that another process made a channel a member of one group too many."""
@@ -148,6 +162,11 @@ class Mailbox:
         more = self._repeats.more("max_groups")
         if more is not None:
             logger.warning("%s%s", error, more, extra=log_fields(channel, connection=channel))
+
+
+def _told(envelope: Envelope) -> Position | None:
+    """The position that ``envelope`` is news of; None for another kind."""
+    return parse_position(envelope.body.decode(errors="replace")) if envelope.kind == NEWS else None
 
 
 class _Fetch:

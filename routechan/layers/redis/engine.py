@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from ... import names
 from ...encoding import Content, LazyContent, Serializer, check_content, encode_headers
 from ...exceptions import ChannelLayerUnavailable
 from ..envelope import GROUP, MESSAGE, Deliver, Headers
+from ..history import HistoryRules
 from ..losses import Losses
-from ..memberships import channels_of
 from ..options import NOW, Capacities, CapacityRules, check_delay
 from ..receiver import Opener, Source
 from ..statistics import Counts
@@ -27,15 +28,18 @@ from ..waiters import ThreadWaiter
 from .arrivals import Fetcher, Mailbox
 from .commands.counting import Counting
 from .commands.groups import Groups
+from .commands.history import Append, Histories
 from .commands.messages import LOOK, Messages
 from .commands.presence import Presence, Renewal
 from .commands.script import Context, Operation, Script, operation
 from .connection import FAULTS, Reconnections, RedisClock
 from .driver import Driver
 from .housekeeping import Housekeeping
+from .members import Members
 from .patience import Patience
 from .reader import Reader, ReaderTools
 from .schema import Keys
+from .tails import Tails
 from .topology import Topology
 from .transport import Transport
 from .wire import Wire
@@ -74,6 +78,7 @@ class Engine(Source):
         send_timeout: seconds that code which is no consumer waits for Redis.
         mark: begins the name of this process.
         clock: the server's time.
+        history: which groups keep a history.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class Engine(Source):
         send_timeout: float,
         mark: str,
         clock: RedisClock,
+        history: HistoryRules,
     ) -> None:
         self.process = names.new_process(mark)
         self.marks = names.Marks(self.process)
@@ -130,17 +136,23 @@ class Engine(Source):
         self.presence = Presence(context)
         self._groups = Groups(context, self._messages, self.presence)
         self._driver = driver = Driver(transport)
+        self._keeps = history.of if history else None
+        self._histories = Histories(context, history, self._groups, self._messages, self.presence)
+        self.tails = tails = self._histories.tails = Tails(store, driver, self._histories, context, serializer)
         tools = ReaderTools(self.process, topology, driver, self._messages, self.keys, clock, reconnections, lease)
         self._mailbox = Mailbox(
-            store, driver, self._groups, serializer, context, tools, lambda due: self.housekeeping.look_at(due)
+            store, driver, self._groups, tails, serializer, context, tools, lambda due: self.housekeeping.look_at(due)
         )
+        self.members = Members(store, driver, self._mailbox, self._groups, self._histories, tails, self._serve_soon)
         self.fetcher = Fetcher(store, driver, self._messages, context, topology, tools)
         self.housekeeping = Housekeeping(
             driver,
             store,
             serializer,
             self._messages,
+            self.group_send,
             self._groups,
+            tails,
             self.presence,
             self.counting,
             counts=counts,
@@ -239,6 +251,8 @@ class Engine(Source):
         if delay is not NOW and check_delay(delay):
             return self.post(self._send_later(GROUP, group, content, delay, headers), patience)
         lazy, encoded = LazyContent(self._serializer, content=content), encode_headers(headers) if headers else b""
+        if self._keeps is not None and self._keeps(group) is not None:
+            return self.post(Append(self._histories, group, lazy.data, encoded), patience)
         sent = self.post(self._groups.send(group, lazy.data, encoded), patience)
         self.store.deliver(group, lazy, encoded)
         return sent
@@ -249,12 +263,21 @@ class Engine(Source):
         if delay is not NOW and check_delay(delay):
             self.call(self._send_later(GROUP, group, content, delay, headers))
             return
-        lazy, encoded = LazyContent(self._serializer, content=content), encode_headers(headers)
-        operation = self._groups.send(group, lazy.data, encoded)
+        operation, deliver = self.group_send(
+            group, LazyContent(self._serializer, content=content), encode_headers(headers)
+        )
         try:
-            self.store.deliver(group, lazy, encoded)
+            deliver()
         finally:
             self.call(operation)
+
+    def group_send(
+        self, group: str, content: LazyContent, headers: bytes
+    ) -> tuple[Operation[Any], Callable[[], object]]:
+        """The operation that sends ``content`` with encoded ``headers`` to ``group``, and what delivers it here."""
+        if self._keeps is not None and self._keeps(group) is not None:
+            return Append(self._histories, group, content.data, headers), bool  # they get it with its history
+        return self._groups.send(group, content.data, headers), partial(self.store.deliver, group, content, headers)
 
     def _send_later(
         self, kind: int, name: str, content: Content, delay: float, headers: Headers | None
@@ -335,56 +358,19 @@ class Engine(Source):
         if last:
             yield from self.presence.end_lease().script()
 
-    # Groups
-
-    def group_add(self, group: str, channel: str) -> Operation[None]:
-        """The operation that makes ``channel`` a member of ``group`` in Redis; here it is one at once if it is ours."""
-        queue = names.queue_name(channel)
-        if not self.store.is_own(queue):
-            return self._groups.add(group, channel)
-        self._serve_soon(queue)
-        if self.store.add(group, channel):
-            return self._groups.add_own(group, channel)
-        return self._groups.add_another(group, channel)
-
-    def group_discard(self, group: str, channel: str) -> Operation[None]:
-        """The operation that ends the membership of ``channel`` in ``group`` in Redis; here it ends at once."""
-        if not self.store.is_own(names.queue_name(channel)):
-            return self._groups.discard(group, channel)
-        self._mailbox.left(channel)
-        return self._discarded(group, channel, self.store.discard(group, channel))
-
-    def _discarded(self, group: str, channel: str, last: bool) -> Operation[None]:
-        if last:
-            return self._groups.discard_queue([group], names.queue_name(channel))
-        return self._groups.discard_own(group, channel)
-
     def forget(self, channel: str) -> None:
         """End the memberships and the last will of ``channel``, which is gone."""
-        self._mailbox.left(channel)
-        for group, last in self.store.forget(channel):
-            self._driver.start(self._discarded(group, channel, last))
+        self.members.forget(channel)
         self.housekeeping.forget_will(channel)
 
     def last_will(self, channel: str, to: str, content: Content) -> None:
         """Have another process send ``content`` to the channel ``to`` if this one dies while it has ``channel``."""
         self.housekeeping.leave_will(channel, to, self._serializer.encode(content))
 
-    @operation(reads_first=True)
-    def group_channels(self, group: str) -> Script[list[str]]:
-        """All members of ``group``, those of this process first."""
-        others = yield from self._groups.channels(group).script()
-        return [*channels_of(self.store.members(group)), *others]
-
-    @operation(reads_first=True)
-    def group_count(self, group: str) -> Script[int]:
-        """How many members ``group`` has."""
-        others = yield from self._groups.count(group).script()
-        return sum(map(len, self.store.members(group).values())) + others
-
     def flush(self) -> Operation[None]:
         """The operation that removes all messages and groups from Redis; those of this process are removed at once."""
         self.store.flush()
+        self.tails.clear()
         return self._flushed()
 
     @operation(changes_membership=True)

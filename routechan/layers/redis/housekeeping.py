@@ -31,6 +31,7 @@ from .commands.script import Operation
 from .connection import Reconnections, RedisClock
 from .driver import Driver
 from .judge import Judge, Look
+from .tails import Tails
 
 logger = logging.getLogger("routechan")
 
@@ -51,7 +52,9 @@ class Housekeeping:
         store: the channels and memberships of this process.
         serializer: bytes to content.
         messages: makes operations on delayed messages.
+        group_send: see ``Engine.group_send``.
         groups: makes operations on memberships.
+        tails: reads the histories of groups.
         presence: makes operations on leases and last wills.
         counting: makes operations on counts.
         counts: the counts of this process, to be added to those in Redis.
@@ -67,7 +70,9 @@ class Housekeeping:
         store: Store,
         serializer: Serializer,
         messages: Messages,
+        group_send: Callable[[str, LazyContent, bytes], tuple[Operation[Any], Callable[[], object]]],
         groups: Groups,
+        tails: Tails,
         presence: Presence,
         counting: Counting,
         *,
@@ -81,7 +86,9 @@ class Housekeeping:
         self._store = store
         self._serializer = serializer
         self._messages = messages
+        self._group_send = group_send
         self._groups = groups
+        self._tails = tails
         self._presence = presence
         self._counting = counting
         self._counts = counts
@@ -111,6 +118,7 @@ class Housekeeping:
         self._refresh_at = 0.0
         self._look_at = math.inf
         self._count_at = 0.0
+        self._read_at = math.inf
 
     def start(self) -> None:
         """Start to look after delayed messages and dead processes, without a lease for this process."""
@@ -140,6 +148,7 @@ class Housekeeping:
             self._leased = True
             self._renew_at = 0.0
             self._refresh_at = time.monotonic() + self._refresh
+            self._read_at = time.monotonic() + self._tails.interval
             self._changed.notify_all()
         return self.renewal()
 
@@ -224,7 +233,7 @@ class Housekeeping:
                 else:
                     due = min(self._look_at, self._judge_at)
                     if self._leased:
-                        due = min(due, self._renew_at, self._refresh_at)
+                        due = min(due, self._renew_at, self._refresh_at, self._read_at)
                     self._changed.wait(max(due - time.monotonic(), 0.001))
 
     def _lost(self) -> bool:
@@ -246,6 +255,9 @@ class Housekeeping:
             self._refresh_at = now + self._refresh
             self._begin("refresh", self._groups.rejoin(self._store.memberships(live=True)))
             self._leave_wills()
+        if self._leased and (lost or now >= self._read_at):
+            self._read_at = now + self._tails.interval
+            self._tails.look()
         if now >= self._look_at:
             self._look(now)
         if now >= self._judge_at:
@@ -371,10 +383,11 @@ class Housekeeping:
         kind, name, body, headers, *_ = envelope
         sent = functools.partial(self._sent_due, envelope)
         if kind == GROUP:
+            operation, deliver_here = self._group_send(name, LazyContent(self._serializer, data=body), headers)
             try:
-                self._store.deliver(name, LazyContent(self._serializer, data=body), headers)
+                deliver_here()
             finally:
-                self._driver.start(self._groups.send(name, body, headers), sent)
+                self._driver.start(operation, sent)
             return
         queue = names.queue_name(name)
         deliver = self._store.attached.get(queue)

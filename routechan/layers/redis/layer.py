@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import re
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from ...encoding import MAX_SIZE, Content, Serializer
 from ...exceptions import ChannelLayerUnavailable, InvalidName
 from ..envelope import Deliver, Headers
 from ..faces import StoreChannelLayer, StoreSyncLayer
+from ..history import History, HistoryRules, check_number
 from ..leased import Leased
 from ..options import CHANNEL_BYTES, MAX_GROUPS, NOW, Capacities, check_seconds
 from ..permits import Permitting
@@ -44,6 +46,7 @@ OPTIONS = (
     "max_size",
     "channel_bytes",
     "max_groups",
+    "history",
     "lease",
     "send_timeout",
 )
@@ -67,6 +70,8 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         max_size: bytes of encoded content that a message has at most.
         channel_bytes: bytes that wait in a queue, above which it takes no more large messages; None for any number.
         max_groups: groups that one socket, or other channel of a process, may be a member of; None for any number.
+        history: which groups keep a history, by glob or compiled pattern: how many messages (``size``), for how many
+            ``seconds``.
         lease: seconds after which a process that gave no sign is taken for dead.
         send_timeout: seconds that code which is no consumer waits for Redis: a view, a task, a command. With 0 it gives
             up at once where Redis is known to be away, and after a second where that is not known yet.
@@ -92,6 +97,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         max_size: int = MAX_SIZE,
         channel_bytes: int | None = CHANNEL_BYTES,
         max_groups: int | None = MAX_GROUPS,
+        history: Mapping[str | re.Pattern[str], Mapping[str, Any]] | None = None,
         lease: float = 15.0,
         send_timeout: float = PATIENCE,
         clock: RedisClock | None = None,
@@ -123,6 +129,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
             send_timeout=send_timeout,
             mark=names.layer_mark(f"{prefix} {sorted(map(str, self.hosts))}"),
             clock=clock or RedisClock(),
+            history=HistoryRules(history),
         )
         self._start()
         self._sync = RedisSyncLayer(self)
@@ -199,16 +206,23 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         return name
 
     async def group_add(self, group: str, channel: str) -> None:
-        await self._engine.ask(self._engine.group_add(*_checked(group, channel)))
+        await self._engine.ask(self._engine.members.add(*_checked(group, channel)))
+
+    async def group_catch_up(self, group: str, channel: str, *, last: int = 0, since: str | None = None) -> bool | None:
+        check_number("last", last)
+        return await self._engine.ask(self._engine.members.catch_up(*_checked(group, channel), last, since))
+
+    async def group_history(self, group: str, limit: int | None = None, since: str | None = None) -> History:
+        return await self._engine.ask(self._engine.members.history(names.check_group_name(group), limit, since))
 
     async def group_discard(self, group: str, channel: str) -> None:
-        await self._engine.ask(self._engine.group_discard(*_checked(group, channel)))
+        await self._engine.ask(self._engine.members.discard(*_checked(group, channel)))
 
     async def group_channels(self, group: str) -> list[str]:
-        return await self._engine.ask(self._engine.group_channels(names.check_group_name(group)))
+        return await self._engine.ask(self._engine.members.channels(names.check_group_name(group)))
 
     async def group_count(self, group: str) -> int:
-        return await self._engine.ask(self._engine.group_count(names.check_group_name(group)))
+        return await self._engine.ask(self._engine.members.count(names.check_group_name(group)))
 
     async def length(self, channel: str) -> int:
         queue = names.queue_name(names.check_channel_name(channel))
@@ -280,16 +294,23 @@ class RedisSyncLayer(StoreSyncLayer[RedisChannelLayer]):
         self.layer.engine.call_group(group, content, delay, headers)
 
     def group_add(self, group: str, channel: str) -> None:
-        self.layer.engine.call(self.layer.engine.group_add(*_checked(group, channel)))
+        self.layer.engine.call(self.layer.engine.members.add(*_checked(group, channel)))
+
+    def group_catch_up(self, group: str, channel: str, *, last: int = 0, since: str | None = None) -> bool | None:
+        check_number("last", last)
+        return self.layer.engine.call(self.layer.engine.members.catch_up(*_checked(group, channel), last, since))
+
+    def group_history(self, group: str, limit: int | None = None, since: str | None = None) -> History:
+        return self.layer.engine.call(self.layer.engine.members.history(names.check_group_name(group), limit, since))
 
     def group_discard(self, group: str, channel: str) -> None:
-        self.layer.engine.call(self.layer.engine.group_discard(*_checked(group, channel)))
+        self.layer.engine.call(self.layer.engine.members.discard(*_checked(group, channel)))
 
     def group_channels(self, group: str) -> list[str]:
-        return self.layer.engine.call(self.layer.engine.group_channels(names.check_group_name(group)))
+        return self.layer.engine.call(self.layer.engine.members.channels(names.check_group_name(group)))
 
     def group_count(self, group: str) -> int:
-        return self.layer.engine.call(self.layer.engine.group_count(names.check_group_name(group)))
+        return self.layer.engine.call(self.layer.engine.members.count(names.check_group_name(group)))
 
     def flush(self) -> None:
         self.layer.engine.call(self.layer.engine.flush())

@@ -3,6 +3,7 @@
 ::
 
     <prefix>:queue:{tag}:<queue>              list    messages, oldest first
+    <prefix>:history:{group}                  stream  messages to a group, where it keeps a history
     <prefix>:group:{group}                    zset    queues and plain channels; score: when the membership ends
     <prefix>:members:{group}:<queue>          zset    a group's channels in one queue; score likewise
     <prefix>:leases:{leases}                  zset    living processes; score: until when
@@ -40,6 +41,11 @@ HASH_TAGS = (
 
 #: The places of sealed envelopes: a queue's name, or one of these, which no queue can have.
 DELAYED_PLACE = "delayed sends"
+
+
+def history_place(group: str) -> str:
+    """The place of an entry in the history of ``group``."""
+    return f"history {group}"
 
 
 def will_place(process: str, channel: str) -> str:
@@ -94,7 +100,7 @@ class Keys:
         # Names hold no colon and no brace, so that no key of prefix "a:queue" looks like one of prefix "a".
         name = r"[^:{}]+"
         self._ours = re.compile(
-            rf"{re.escape(self.prefix)}:(?:queue:\{{{name}\}}:{name}|group:\{{{name}\}}|members:\{{{name}\}}:{name}!"
+            rf"{re.escape(self.prefix)}:(?:queue:\{{{name}\}}:{name}|(?:group|history):\{{{name}\}}|members:\{{{name}\}}:{name}!"
             rf"|(?:groups|full):\{{{name}\}}|delayed:\{{delayed\}}|permits:\{{{name}\}}:{name}|statistics:\{{statistics\}}(?::{name})?)"
         ).fullmatch
 
@@ -112,6 +118,10 @@ class Keys:
 
     def _group(self, group: str) -> str:
         return f"{self.prefix}:group:{{{group}}}"
+
+    def history(self, group: str) -> str:
+        """The key of the history of ``group``."""
+        return f"{self.prefix}:history:{{{group}}}"
 
     def members(self, group: str, queue: str) -> str:
         """The key of the members of ``group`` that lie in ``queue``."""

@@ -20,7 +20,7 @@ import struct
 from typing import Protocol
 
 from ...encoding import Undecodable
-from ..envelope import DUE, Envelope, make_envelope
+from ..envelope import NEWS, Envelope, make_envelope
 from .replays import Replays
 
 #: The format version written here. Messages of other versions are dropped and counted: see ``docs/spec/wire.rst``.
@@ -90,7 +90,7 @@ class Wire:
         Raises:
             Unreadable: it is none, is of another version, or cannot be opened with the keys of this layer.
         """
-        if len(data) > _HEAD.size and data[0] == VERSION and data[1] <= DUE:
+        if len(data) > _HEAD.size and data[0] == VERSION and data[1] <= NEWS:
             # Fast path for most messages: no headers, no encryption.
             _, kind, milliseconds, length = _HEAD.unpack_from(data)
             end = _HEAD.size + length
@@ -194,7 +194,7 @@ def _unpack(data: bytes) -> tuple[int, Envelope]:
         )
     kind = flags & _KIND
     flags &= _FLAGS
-    if kind > DUE:
+    if kind > NEWS:
         raise Unreadable(f"kind {kind}", f"{data[:40]!r} is of the kind {kind}, which this version does not know")
     end = _HEAD.size + length
     headers = b""

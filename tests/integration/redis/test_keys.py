@@ -25,7 +25,7 @@ from .tools import Make, key_of
 
 async def everything_a_layer_does(make: Make, check: Callable[[str], object]) -> None:
     """Each public operation, ``check(what)`` after each."""
-    layer, other = make(capacity=2, lease=60), make(capacity=2, lease=60)
+    layer, other = (make(capacity=2, lease=60, history={"chat": {"size": 5, "seconds": 60}}) for _ in range(2))
     attached = f"websocket.send.{layer.process}!"
     layer.attach(attached, lambda channels, content: None)
     check("attach")
@@ -43,9 +43,17 @@ async def everything_a_layer_does(make: Make, check: Callable[[str], object]) ->
         for each in (layer, other):
             await each.group_add("group", channel)
             check(f"group_add {channel}")
+            await each.group_add("chat", channel)
+            check(f"group_add {channel} with a history")
     for each in (layer, other):
         await each.group_send("group", {})
         check("group_send")
+        await each.group_send("chat", {})
+        check("group_send with a history")
+        await each.group_history("chat")
+        await each.group_catch_up("chat", name, last=3)
+        await each.group_catch_up("chat", "plain", since="1-1")
+        check("what was sent before")
         await each.group_channels("group")
         await each.group_count("group")
         check("group_channels")

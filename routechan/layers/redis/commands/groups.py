@@ -48,17 +48,25 @@ class Groups:
         Returns:
             The operation.
         """
-        context = self._context
-        now = context.now()
         key = self._keys.group(group)
-        (entries,) = yield Step([(group, ("ZRANGEBYSCORE", key, now, "+inf"))], True)
+        (entries,) = yield Step([(group, ("ZRANGEBYSCORE", key, self._context.now(), "+inf"))], True)
+        yield from self.push(group, [self._context.text(entry, key) for entry in entries], body, headers)
+
+    def push(self, group: str, entries: Sequence[str | None], body: bytes, headers: bytes) -> Script[None]:
+        """Send a message to some ``entries`` of ``group``: queues of other processes, and plain channels.
+
+        ``body`` and ``headers`` are encoded; a member that is full misses the message.
+
+        Returns:
+            The script.
+        """
+        context, now = self._context, self._context.now()
         sends: list[tuple[str, bytes, int]] = []
         calls: list[Call] = []
         large = len(body) > context.capacities.large
         left_out = excluded(headers) if headers else None  # a queue's reader, or its members', knows it by the headers
         for_queues: bytes | None = None  # the same for every queue, unless it is sealed
-        for entry in entries:
-            name = context.text(entry, key)
+        for name in entries:
             if name is None or name == left_out:
                 continue
             if name.endswith("!"):
@@ -117,8 +125,7 @@ class Groups:
 
     @operation(changes_membership=True)
     def _add_plain(self, group: str, channel: str) -> Script[None]:
-        key, ends = self._keys.group(group), self._context.now() + self._context.group_expiry
-        yield Step([(group, ("ZADD", key, ends, channel)), (group, ("PEXPIRE", key, self._context.group_ttl))], True)
+        yield Step(self.write_elsewhere(group, channel, False), True)
 
     @operation(reads_first=True, changes_membership=True)
     def _add_elsewhere(self, group: str, channel: str) -> Script[None]:
@@ -127,17 +134,57 @@ class Groups:
         That process knows how many groups the channel is in, and takes a membership that is one too many back. From
         then on others find the channel among those that are full.
         """
-        queue, most = names.queue_name(channel), self._context.capacities.max_groups
-        ends = self._context.now() + self._context.group_expiry
         owned = yield from self._presence.check_ours(channel)
-        calls = self._join(group, queue, [channel], ends, owned)
+        calls = self.write_elsewhere(group, channel, owned)
         if owned:
-            calls += self._context.push(queue, self._context.seal(queue, JOIN, group, channel.encode()))
-            process = hash_tag_of(queue)
-            calls.append((process, ("ZSCORE", self._keys.full_of(process), channel)))
+            calls += self._tell_join(group, channel)
         added, *_, full = yield Step(calls, True)
-        if owned and full is not None and added and most is not None:
+        if owned and added:
+            self._check_full(group, channel, full)
+
+    def _tell_join(self, group: str, channel: str, headers: bytes = b"") -> list[Call]:
+        queue = names.queue_name(channel)
+        process = hash_tag_of(queue)
+        told = self._context.push(queue, self._context.seal(queue, JOIN, group, channel.encode(), headers))
+        return [*told, (process, ("ZSCORE", self._keys.full_of(process), channel))]
+
+    def _check_full(self, group: str, channel: str, full: object) -> None:
+        most = self._context.capacities.max_groups
+        if full is not None and most is not None:
             raise TooManyGroups(channel, group, most)
+
+    def write_elsewhere(self, group: str, channel: str, owned: bool) -> list[Call]:
+        """The commands that write ``channel``, not of this process, into ``group``; ``owned`` if a process serves it.
+
+        Returns:
+            The commands; the first reply is how many members it was none of.
+        """
+        ends = self._context.now() + self._context.group_expiry
+        if "!" not in channel:
+            key = self._keys.group(group)
+            return [(group, ("ZADD", key, ends, channel)), (group, ("PEXPIRE", key, self._context.group_ttl))]
+        return self._join(group, names.queue_name(channel), [channel], ends, owned)
+
+    def tell_join(self, group: str, channel: str, headers: bytes, added: bool) -> Script[None]:
+        """The script that tells the process of ``channel`` that this joins ``group``, with encoded ``headers``.
+
+        Args:
+            group: the name of the group.
+            channel: the channel.
+            headers: what it needs to know beside that.
+            added: whether the channel was no member before.
+        """
+        *_, full = yield Step(self._tell_join(group, channel, headers), True)
+        if added:
+            self._check_full(group, channel, full)
+
+    def join(self, group: str, channels: Sequence[str]) -> list[Call]:
+        """The commands that write ``channels`` of this process into ``group``."""
+        ends = self._context.now() + self._context.group_expiry
+        queues: dict[str, list[str]] = {}
+        for channel in channels:
+            queues.setdefault(names.queue_name(channel), []).append(channel)
+        return [call for queue, members in queues.items() for call in self._join(group, queue, members, ends, True)]
 
     @operation(changes_membership=True)
     def add_own(self, group: str, channel: str) -> Script[None]:
@@ -170,23 +217,28 @@ class Groups:
             calls += [(process, ("SADD", groups, f"{group} {queue}")), (process, ("PEXPIRE", groups, ttl))]
         return calls
 
-    def discard(self, group: str, channel: str) -> Operation[None]:
-        """The operation that ends the membership of ``channel``, which is not of this process, in ``group``."""
-        return self._discard_elsewhere(group, channel) if "!" in channel else self._discard_plain(group, channel)
+    def discard(self, group: str, channel: str, news: bool = False) -> Operation[None]:
+        """The operation that ends the membership of ``channel``, which is not of this process, in ``group``.
+
+        With ``news``, whoever serves it is told no sooner than of what was sent to a group with a history before.
+        """
+        return self._discard_elsewhere(group, channel, news) if "!" in channel else self._discard_plain(group, channel)
 
     @operation(changes_membership=True)
     def _discard_plain(self, group: str, channel: str) -> Script[None]:
         yield Step([(group, ("ZREM", self._keys.group(group), channel))], True)
 
     @operation(reads_first=True, changes_membership=True)
-    def _discard_elsewhere(self, group: str, channel: str) -> Script[None]:
+    def _discard_elsewhere(self, group: str, channel: str, news: bool) -> Script[None]:
         queue = names.queue_name(channel)
         owned = yield from self._presence.check_ours(channel)
-        calls = self._remove(group, queue, channel)
+        calls, told = self._remove(group, queue, channel), list[Call]()
         if owned:
-            calls += self._context.push(queue, self._context.seal(queue, LEAVE, group, channel.encode()))
-            calls.append(self._has_room(channel))
-        _, left, *_ = yield Step(calls, True)
+            told = self._context.push(queue, self._context.seal(queue, LEAVE, group, channel.encode()))
+            told.append(self._has_room(channel))
+        _, left, *_ = yield Step(calls if news else calls + told, True)
+        if news and told:
+            yield Step(told, True)
         if not left and not owned:  # no process keeps these members, so no other one will end the entry
             yield Step(self._context.end_entry(group, queue), True)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from routechan.encoding import LazyContent
 from routechan.exceptions import ChannelFull, ChannelLayerUnavailable
 from routechan.layers.envelope import Envelope
 from routechan.layers.redis.commands.presence import Renewal
@@ -54,7 +56,14 @@ class FakeStore:
 def make(driver: Any, store: Any, **options: Any) -> Housekeeping:
     operations: Any = FakeOperations()
     serializer: Any = None
-    return Housekeeping(driver, store, serializer, operations, operations, operations, operations, **options)
+    tails: Any = SimpleNamespace(interval=math.inf, look=lambda: None)
+
+    def group_send(group: str, content: LazyContent, headers: bytes) -> tuple[Any, Callable[[], object]]:
+        return operations.send(group, content.data, headers), lambda: None
+
+    return Housekeeping(
+        driver, store, serializer, operations, group_send, operations, tails, operations, operations, **options
+    )
 
 
 class Bench:

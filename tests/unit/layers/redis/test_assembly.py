@@ -13,6 +13,7 @@ import pytest
 from routechan.encoding import Serializer
 from routechan.exceptions import ChannelLayerUnavailable
 from routechan.layers.envelope import MESSAGE, Envelope
+from routechan.layers.history import HistoryRules
 from routechan.layers.losses import Losses
 from routechan.layers.options import CapacityRules
 from routechan.layers.receiver import Delivery, NoSource, Opener, Receiver, StoreSubscription
@@ -271,6 +272,7 @@ async def test_an_engine_needs_a_topology(node: FakeNode, monkeypatch: pytest.Mo
         lease=15,
         send_timeout=10,
         mark="abc",
+        history=HistoryRules(None),
         clock=RedisClock(),
     )
     for number in range(2):

@@ -1,0 +1,324 @@
+"""Histories of groups over several processes: order, lost news, gaps, and how often Redis is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from routechan.encoding import encode_headers
+from routechan.layers import RedisChannelLayer
+from routechan.layers.envelope import GROUP, NEWS
+from routechan.layers.redis.cipher import AesCipher
+from routechan.layers.redis.commands.history import LAST, POSITION, WINDOW
+from routechan.layers.redis.commands.script import operation
+from routechan.layers.redis.schema import history_place
+from routechan.layers.redis.wire import SealedWire, Wire
+from routechan.telemetry.counters import counters
+from tests.redis_servers import SingleServer
+from tests.waiting import until
+
+from .tools import Make, Proxy, key_of, verbs
+
+HISTORY = {"chat-*": {"size": 100, "seconds": 300}}
+KEYS = ["the key"]
+
+
+class Server:
+    """A process with sockets: what they get is kept. Lifetime: test."""
+
+    def __init__(self, make: Make, **options: Any) -> None:
+        self.layer: RedisChannelLayer = make(**{"history": HISTORY, **options})
+        self.queue = f"websocket.send.abcdef.{self.layer.process}!"
+        self.got: dict[str, list[Any]] = {}
+        self.layer.attach(self.queue, self._deliver)
+
+    def _deliver(self, channels: Any, content: Any) -> None:
+        for name in channels:
+            self.got.setdefault(name, []).append(content["n"])
+
+    def socket(self, name: str) -> str:
+        self.got[self.queue + name] = []
+        return self.queue + name
+
+    async def has(self, socket: str, *expected: int) -> None:
+        """Wait until ``socket`` has got as many messages as are expected: those."""
+        await until(lambda: len(self.got[socket]) >= len(expected), f"{socket} has its messages")
+        assert self.got[socket] == list(expected)
+
+
+@pytest.fixture
+def keys(make: Make) -> Callable[[str], str]:
+    return lambda group: make().engine.keys.history(group)
+
+
+async def leased(*servers: Server) -> None:
+    await until(lambda: all(server.layer.engine.housekeeping.has_lease for server in servers), "they have leases")
+
+
+# Several processes
+
+
+async def test_every_process_delivers_in_the_same_order(make: Make) -> None:
+    """Three processes send at once, to sockets in all of them: the order is that of the history everywhere."""
+    servers = [Server(make) for _ in range(3)]
+    sockets = [server.socket("a") for server in servers]
+    for server, name in zip(servers, sockets, strict=True):
+        await server.layer.group_add("chat-1", name)
+    await asyncio.gather(
+        *(
+            server.layer.group_send("chat-1", {"n": 1000 * at + n})
+            for n in range(200)
+            for at, server in enumerate(servers)
+        )
+    )
+    await until(lambda: all(len(server.got[name]) >= 600 for server, name in zip(servers, sockets, strict=True)), "all")
+    orders = [server.got[name] for server, name in zip(servers, sockets, strict=True)]
+    assert orders[0] == orders[1] == orders[2]
+    for at in range(3):
+        assert [n for n in orders[0] if n // 1000 == at] == [1000 * at + n for n in range(200)]
+
+
+@pytest.mark.parametrize("symmetric_encryption_keys", [None, KEYS], ids=["plain", "sealed"])
+async def test_a_worker_adds_sockets_of_a_server(make: Make, symmetric_encryption_keys: Any) -> None:
+    """What the worker sends behind the add arrives; what it sent before does not, unless it is asked for."""
+    worker: RedisChannelLayer = make(history=HISTORY, symmetric_encryption_keys=symmetric_encryption_keys)
+    server = Server(make, symmetric_encryption_keys=symmetric_encryption_keys)
+    first, second, third, fourth = (server.socket(name) for name in "abcd")
+    await leased(server)
+    await worker.group_send("chat-1", {"n": 0})
+    await worker.group_add("chat-1", first)
+    await worker.group_send("chat-1", {"n": 1})
+    await worker.group_add("chat-1", second)
+    await worker.group_send("chat-1", {"n": 2})
+    await server.has(first, 1, 2)
+    await server.has(second, 2)
+    assert await worker.group_catch_up("chat-1", third, last=2) is None
+    await worker.group_send("chat-1", {"n": 3})
+    await server.has(third, 1, 2, 3)
+    position = (await worker.group_history("chat-1"))[0].position
+    assert await worker.group_catch_up("chat-1", fourth, since=position) is True
+    await worker.group_discard("chat-1", third)
+    await worker.group_send("chat-1", {"n": 4})
+    await server.has(fourth, 1, 2, 3, 4)
+    await server.has(first, 1, 2, 3, 4)
+    await server.has(third, 1, 2, 3)
+
+
+async def test_who_is_taken_out_gets_nothing_more(make: Make) -> None:
+    """What a worker sends before it takes a socket out arrives, what it sends after that does not, in one batch too."""
+    worker, server = make(history=HISTORY), Server(make)
+    kicked, stays = server.socket("kicked"), server.socket("stays")
+    await leased(server)
+    expected: list[int] = []
+    for number in range(0, 60, 2):
+        await worker.group_add("chat-1", kicked)
+        await worker.group_add("chat-1", stays)
+        posted = [
+            worker.group_send("chat-1", {"n": number}),
+            worker.group_discard("chat-1", kicked),
+            worker.group_send("chat-1", {"n": number + 1}),
+        ]
+        await asyncio.gather(*posted)
+        expected += [number, number + 1]
+    await server.has(stays, *expected)
+    assert server.got[kicked] == expected[::2]
+
+
+async def test_a_worker_adds_a_socket_again(make: Make) -> None:
+    """Nothing comes twice, though the server has read on since the worker looked where the history ends."""
+    worker, server = make(history=HISTORY), Server(make)
+    name = server.socket("a")
+    await leased(server)
+    await worker.group_add("chat-1", name)
+    await worker.group_send("chat-1", {"n": 0})
+    position = (await worker.group_history("chat-1"))[0].position
+    await worker.group_send("chat-1", {"n": 1})
+    await server.has(name, 0, 1)
+    headers = encode_headers({POSITION: position, LAST: 0})
+    worker.engine.call(worker_join(worker, name, headers))
+    await worker.group_send("chat-1", {"n": 2})
+    await server.has(name, 0, 1, 2)
+    other = server.socket("b")
+    worker.engine.call(worker_join(worker, other, headers))
+    await worker.group_send("chat-1", {"n": 3})
+    await server.has(other, 1, 2, 3)
+    await server.has(name, 0, 1, 2, 3)
+
+
+@operation()
+def worker_join(worker: RedisChannelLayer, channel: str, headers: bytes) -> Any:
+    """What another process says that has made ``channel`` a member."""
+    yield from worker.engine._histories._groups.tell_join("chat-1", channel, headers, True)
+
+
+async def test_a_socket_that_leaves_while_it_joins(make: Make) -> None:
+    """It is no member afterwards, neither here nor for others."""
+    server = Server(make)
+    name = server.socket("a")
+    joins = server.layer.engine.post(server.layer.engine.members.catch_up("chat-1", name, 5, None))
+    server.layer.forget(name)
+    await joins
+    await server.layer.group_send("chat-1", {"n": 1})
+    assert server.layer.engine.store.members("chat-1") == {}
+    assert server.got[name] == []
+
+
+# What goes wrong
+
+
+async def test_news_that_nobody_told(make: Make, monkeypatch: pytest.MonkeyPatch, single: SingleServer) -> None:
+    """A note is lost: the next one brings both messages, and so does a look of the process itself."""
+    server, sender = Server(make), make(history=HISTORY)
+    name = server.socket("a")
+    await server.layer.group_add("chat-1", name)
+    monkeypatch.setattr(sender.engine._histories, "_tell", lambda *arguments: iter(()))
+    await sender.group_send("chat-1", {"n": 1})
+    await sender.group_send("chat-1", {"n": 2})
+    assert server.got[name] == []
+    monkeypatch.undo()
+    await sender.group_send("chat-1", {"n": 3})
+    await server.has(name, 1, 2, 3)
+    monkeypatch.setattr(sender.engine._histories, "_tell", lambda *arguments: iter(()))
+    await sender.group_send("chat-1", {"n": 4})
+    server.layer.engine.tails.look()
+    await server.has(name, 1, 2, 3, 4)
+
+
+async def test_the_process_looks_by_itself(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Often enough that nothing has expired meanwhile."""
+    server, sender = (
+        Server(make, history={"*": {"size": 5, "seconds": 1}}),
+        make(history={"*": {"size": 5, "seconds": 1}}),
+    )
+    name = server.socket("a")
+    await server.layer.group_add("chat-1", name)
+    monkeypatch.setattr(sender.engine._histories, "_tell", lambda *arguments: iter(()))
+    await sender.group_send("chat-1", {"n": 1})
+    await server.has(name, 1)
+
+
+async def test_what_is_lost_is_told(
+    make: Make, single: SingleServer, keys: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Redis has lost the history, or the end of it: logged and counted; what comes then is delivered."""
+    server, sender = Server(make), make(history=HISTORY)
+    name, before, redis = server.socket("a"), counters.history_gaps, single.client()
+    await server.layer.group_add("chat-1", name)
+    await sender.group_send("chat-1", {"n": 1})
+    await server.has(name, 1)
+    redis.delete(keys("chat-1"))
+    with caplog.at_level(logging.WARNING, "routechan"):
+        await sender.group_send("chat-1", {"n": 2})
+        await server.has(name, 1, 2)
+        assert counters.history_gaps == before + 1
+        await sender.group_send("chat-1", {"n": 3})
+        await server.has(name, 1, 2, 3)
+        queue = server.queue
+        note = sender.engine._histories._context.seal(queue, NEWS, "chat-1", b"9999999999999-1")
+        redis.rpush(key_of(sender, queue), note)
+        await until(lambda: counters.history_gaps == before + 2, "it misses what it was told of")
+    assert any("Members of the group chat-1 miss messages" in text for text in caplog.messages)
+
+
+async def test_more_than_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A process that has not read for long gets what is left, and the gap is told."""
+    monkeypatch.setattr("routechan.layers.redis.commands.history.WINDOW", 0)
+    history = {"chat-*": {"size": 3, "seconds": 300}}
+    server, sender = Server(make, history=history), make(history=history)
+    name, before = server.socket("a"), counters.history_gaps
+    await server.layer.group_add("chat-1", name)
+    monkeypatch.setattr(sender.engine._histories, "_tell", lambda *arguments: iter(()))
+    for number in range(9):
+        await sender.group_send("chat-1", {"n": number})
+    server.layer.engine.tails.look()
+    await server.has(name, 5, 6, 7, 8)
+    assert counters.history_gaps == before + 1
+
+
+async def test_redis_was_away(make: Make, own_single: SingleServer) -> None:
+    """What was sent when it is back arrives, though who tells of it has lost its connection, too."""
+    server, sender = Server(make, hosts=own_single.hosts), make(hosts=own_single.hosts, history=HISTORY)
+    name = server.socket("a")
+    await server.layer.group_add("chat-1", name)
+    await sender.group_send("chat-1", {"n": 1})
+    await server.has(name, 1)
+    own_single.kill()
+    own_single.start()
+    own_single.client().xadd(
+        sender.engine.keys.history("chat-1"),
+        {"m": Wire().pack(GROUP, "chat-1", b"\x81\xa1n\x02", b"", 4e9, history_place("chat-1"))},
+    )
+    await server.has(name, 1, 2)
+
+
+# Encryption
+
+
+async def test_who_has_no_key_changes_nothing(make: Make, single: SingleServer, keys: Callable[[str], str]) -> None:
+    """What is forged or comes again is dropped; the history tells nobody what was said."""
+    server = Server(make, symmetric_encryption_keys=KEYS)
+    sender: RedisChannelLayer = make(history=HISTORY, symmetric_encryption_keys=KEYS)
+    name, redis, key = server.socket("a"), single.client(), keys("chat-1")
+    await server.layer.group_add("chat-1", name)
+    await sender.group_send("chat-1", {"n": 1, "secret": "swordfish"})
+    await server.has(name, 1)
+    entries = redis.xrange(key)
+    assert b"swordfish" not in str(entries).encode()
+    real = entries[-1][1][b"m"]
+    place = history_place("chat-1")
+    forgers: list[Wire] = [Wire(), SealedWire(AesCipher(["a guess"]), sender.prefix, 60.0)]
+    for forged in [real, *(forger.pack(GROUP, "chat-1", b"\x81\xa1n\x01", b"", 4e9, place) for forger in forgers)]:
+        redis.xadd(key, {"m": forged})
+    redis.xadd(key, {"other": "thing"})
+    redis.xadd(sender.engine.keys.history("chat-2"), {"m": real})
+    await sender.group_send("chat-1", {"n": 2})
+    await server.has(name, 1, 2)
+    assert [entry.content["n"] for entry in await sender.group_history("chat-1")][-1] == 2
+    assert await sender.group_history("chat-2") == []
+
+
+# How often Redis is asked
+
+
+async def test_a_burst_is_read_once(proxy: Proxy, make: Make) -> None:
+    """A hundred messages at once are one note for each process, and a read or two of it."""
+    server, sender = Server(make, hosts=[("127.0.0.1", proxy.port)]), make(history=HISTORY)
+    name = server.socket("a")
+    await server.layer.group_add("chat-1", name)
+    proxy.turns.clear()
+    await asyncio.gather(*(sender.group_send("chat-1", {"n": n}) for n in range(100)))
+    await server.has(name, *range(100))
+    assert sum(verbs(turn).count("XRANGE") for turn in proxy.turns) <= 5
+
+
+async def test_thousands_come_back_at_once(proxy: Proxy, make: Make) -> None:
+    """5,000 clients with their positions: one read of the history, and the memberships, in a few round trips."""
+    sender, server = make(history=HISTORY), Server(make, hosts=[("127.0.0.1", proxy.port)])
+    for number in range(50):
+        await sender.group_send("chat-1", {"n": number})
+    positions = [entry.position for entry in await sender.group_history("chat-1")]
+    sockets = [server.socket(str(number)) for number in range(5000)]
+    await leased(server)
+    proxy.turns.clear()
+    recovered = await asyncio.gather(
+        *(
+            server.layer.group_catch_up("chat-1", name, since=positions[number % 50])
+            for number, name in enumerate(sockets)
+        )
+    )
+    assert all(recovered)
+    said = [verb for turn in proxy.turns for verb in verbs(turn)]
+    assert said.count("XREVRANGE") == 1
+    assert said.count("XRANGE") == 0
+    assert len(proxy.turns) < 100
+    for number, name in enumerate(sockets):
+        assert server.got[name] == list(range(number % 50 + 1, 50))
+
+
+def test_the_window_is_wider_than_what_leaves_together() -> None:
+    """So the members of the sender's own process miss nothing of what it sends at once."""
+    assert WINDOW > 256
