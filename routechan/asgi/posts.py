@@ -161,7 +161,13 @@ class Posts:
         if refusal is not None:
             more = self._repeats.more(("post", "origin"))
             if more is not None:
-                logger.warning("A message to an event stream of %r is refused: %s%s", head["path"], refusal, more)
+                logger.warning(
+                    "A message to an event stream of %r is refused: %s%s",
+                    head["path"],
+                    refusal,
+                    more,
+                    extra=log_fields("websocket.receive", head),
+                )
             return Answer(403, refusal if self._options.debug else "This page may not post here.")
         query = scope.get("query_string") or b""
         found = _ADDRESS(unquote_to_bytes(query[len(QUERY) :].partition(b"&")[0]).decode("latin-1"))
@@ -254,7 +260,9 @@ class Posts:
     def _untold(self, error: BaseException) -> None:
         more = self._repeats.more("post untold")
         if more is not None:
-            logger.warning("A page is not told whether its stream has taken a message: %s%s", error, more)
+            logger.warning(
+                "A page is not told whether its stream has taken a message: %s%s", error, more, extra=log_fields()
+            )
 
     def _answered(self, content: Content) -> None:
         answer = self._answers.get(content["number"])
