@@ -74,11 +74,8 @@ class Project:
         Args:
             path: The file.
         """
-        try:
-            body = ast.parse(self.texts[path]).body
-        except (SyntaxError, ValueError):
-            return set()
-        targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+        assigned = [node for node in self._statements(path) if isinstance(node, ast.Assign)]
+        targets = [target for node in assigned for target in node.targets]
         return {target.id for target in targets if isinstance(target, ast.Name)}
 
     def defined_in(self, path: PurePath) -> set[str]:
@@ -87,12 +84,15 @@ class Project:
         Args:
             path: The file.
         """
+        defined = [node for node in self._statements(path) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        return {node.name for node in defined} | self.names_in(path)
+
+    def _statements(self, path: PurePath) -> list[ast.stmt]:
+        """The statements of a file at its top level; none where it is no Python 3."""
         try:
-            body = ast.parse(self.texts[path]).body
+            return ast.parse(self.texts[path]).body
         except (SyntaxError, ValueError):
-            return set()
-        found = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-        return found | self.names_in(path)
+            return []
 
     @cached_property
     def _routes(self) -> dict[str, set[str]]:
