@@ -1,6 +1,9 @@
 # What the scripts share: finding Pythons, making virtual environments, installing system packages.
 # Sourced from the root of the checkout, never run.
 
+# Tests start hundreds of processes. Without compiled modules each of them, and each process of pytest, compiles all again.
+unset PYTHONDONTWRITEBYTECODE
+
 PYTHONS="3.10 3.11 3.12 3.13 3.14"
 MAIN_PYTHON=3.11
 MAIN_DJANGO=5.2
