@@ -24,7 +24,8 @@ class ServerOptions:
     Args:
         allowed_origins: Origins whose pages may open a WebSocket (see ``Origins``); None allows the host that the
             socket was opened on.
-        subprotocols: The supported WebSocket subprotocols; the first one that the client offers is used.
+        subprotocols: The supported WebSocket subprotocols; the first one that the client offers is used, or
+            ``routechan.v1`` if it offers none of them but that.
         handshake_timeout: How long a consumer has to accept a socket before it is refused.
         socket_capacity: Messages that may wait for a slow client; one more closes the socket with 1013.
         socket_bytes: Bytes that may wait for a slow client likewise, unless it is one message. None for any number.

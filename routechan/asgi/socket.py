@@ -12,6 +12,7 @@ from ..limits.rules import InARow
 from ..telemetry.counters import counters
 from ..telemetry.log_fields import log_fields
 from ..telemetry.repeats import Repeats
+from . import lines
 from .options import ServerOptions
 from .translation import CHANGED_ELSEWHERE, Denial, Event, SocketReply, may_close_with, socket_reply
 from .waiting import Waiting
@@ -64,6 +65,7 @@ class Socket(Writer):
         "dropped",
         "name",
         "path",
+        "speaks",
         "subprotocol",
         "told",
     )
@@ -89,6 +91,7 @@ class Socket(Writer):
         self.path = path
         self.client = client
         self.subprotocol = subprotocol
+        self.speaks = subprotocol == lines.PROTOCOL  # whether each frame begins with a line
         self.accepted = False
         self.closed = False
         self.told = False  # whether consumers have been told that the socket is gone
@@ -125,8 +128,10 @@ class Socket(Writer):
         accept, data, close, reason = reply
         if self.accepted:
             if data is not None:
+                if self.speaks:
+                    data = lines.framed(data)
                 if not self.write(data, self._capacity):
-                    self.overflow("socket_bytes" if self.is_over(data) else "socket_capacity", data)
+                    self._overflow_with(data)
                     return
                 counters.frames_sent += 1
             if close is not None and not self.closed:
@@ -138,6 +143,25 @@ class Socket(Writer):
             self.reply(reply)
         elif close is not None:
             self._deny(None)
+
+    def say(self, word: str, argument: object, body: str | bytes = "") -> None:
+        """Send a line of the server itself to a client that asked for lines; nothing where the socket is not open.
+
+        Args:
+            word: Such as ``joined``, without the ``!``.
+            argument: An id or a number.
+            body: What comes behind the line.
+        """
+        if not self.speaks or not self.accepted or self.closed:
+            return
+        frame = lines.said(word, argument, body)
+        if self.write(frame, self._capacity):
+            counters.frames_sent += 1
+        else:
+            self._overflow_with(frame)
+
+    def _overflow_with(self, frame: Event) -> None:
+        self.overflow("socket_bytes" if self.is_over(frame) else "socket_capacity", frame)
 
     def deny(self, reason: str) -> None:
         """Refuse the handshake: the client sees HTTP 403, consumers see a disconnect with 1006 (6.11).

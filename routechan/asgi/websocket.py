@@ -13,7 +13,7 @@ from ..interfaces import SOCKET_CHANNELS
 from ..limits.clients import address_of
 from ..telemetry.counters import counters
 from ..telemetry.log_fields import log_fields
-from . import translation
+from . import lines, translation
 from .disconnects import DISCONNECT, LEAVE_TIMEOUT, Leaving, handed_in
 from .frames import FrameLimits
 from .refusals import refuse
@@ -60,6 +60,7 @@ async def serve_websocket(server: Server, scope: Scope, receive: Receive, send: 
         await server.fence.settled()  # this socket is none of those that others have taken for dead
     name = server.sockets.new_name()
     content = translation.connect_content(scope, name, server.options.root_path)
+    lines.hide_offer(scope, content)
     server.mount(SOCKET_CHANNELS, content)
     refusal = server.refusal(content)
     if refusal is not None:
@@ -130,7 +131,7 @@ class _Connection:
             options=options,
             waiting=server.waiting,
             repeats=server.repeats,
-            subprotocol=translation.choose_subprotocol(scope, options.subprotocols),
+            subprotocol=lines.choose_subprotocol(scope, options.subprotocols),
             denial=translation.denial(scope, options.debug),
             ended=self._ended,
             look=self._look,
@@ -175,7 +176,7 @@ class _Connection:
                 self._refuse("websocket.connect", connect, error)
             del connect
             limits = FrameLimits(socket, self._server.options, self._server.repeats)
-            paced, most = limits.paced, limits.most
+            paced, most, speaks = limits.paced, limits.most, socket.speaks
             while not self._stopped:
                 self._reading = True
                 event = await self._receive()
@@ -191,6 +192,9 @@ class _Connection:
                     if len(event.get("text") or event.get("bytes") or ()) > most:
                         limits.too_large()
                         event = None
+                        continue
+                    if speaks and (event := self._message(event)) is None:
+                        await socket.writable()
                         continue
                     content = translation.receive_content(event, name, path, self._order)
                     self._order += 1
@@ -234,6 +238,19 @@ class _Connection:
             # If this process dies, nobody knows how many events came before. Order 0 is that of no later event, so
             # ``enforce_ordering`` does not make the disconnect wait for one.
             server.layer.last_will(name, "websocket.disconnect", translation.disconnect_content(1006, name, path, 0))
+
+    def _message(self, frame: Event) -> Event | None:
+        """The message in a ``frame`` of a client that sends lines; None where there is none for a consumer."""
+        try:
+            word, number, event = lines.read(frame)
+        except lines.BrokenLine as error:
+            self.socket.refuse(1002, str(error))
+            return None
+        if not word:
+            return event
+        if word == lines.ASK:
+            self.socket.say(lines.FAILED, number, "Nothing answers questions here.")
+        return None  # an answer to a question that is not open
 
     def _refuse(self, channel: str, content: Content, error: BaseException) -> None:
         """End the socket, whose event could not reach its consumer because of ``error``."""

@@ -194,6 +194,71 @@ async def test_the_subprotocol(serve: Serve) -> None:
             assert (await client.event()).get("subprotocol") == chosen
 
 
+# The lines of a client that asks for them
+
+
+def speaking(application: Any, *offers: str) -> Client:
+    offered = ["routechan.v1", *offers]
+    headers = [(b"host", b"testserver"), (b"sec-websocket-protocol", ", ".join(offered).encode())]
+    return Client(application, "/chat/", headers=headers, subprotocols=offered)
+
+
+async def test_a_socket_with_lines(serve: Serve) -> None:
+    """Replies and group messages travel behind a line, and consumers see neither lines nor the offer."""
+    log = Log({"accept": True, "text": "welcome"})
+    application = await serve(log.routing(), subprotocols=["json"])
+    async with speaking(application, "routechan.v1.since.abc", "xml") as client:
+        assert await client.event() == {**ACCEPT, "subprotocol": "routechan.v1"}
+        assert await client.text() == "\nwelcome"
+        client.send("\nhello\nthere")
+        client.push({"type": "websocket.receive", "bytes": b"\n\x00"})
+        await until(lambda: len(log.seen) == 3)
+        Channel(log.last["reply_channel"]).send({"bytes": b"\n"})
+        assert await client.event() == {"type": "websocket.send", "bytes": b"\n\n"}
+        client.leave()
+    assert log.seen[0]["headers"] == [[b"host", b"testserver"], [b"sec-websocket-protocol", b"xml"]]
+    assert [entry.get("text") for entry in log.seen] == [None, "hello\nthere", None, None]
+    assert log.of("websocket.receive")[1]["bytes"] == b"\x00"
+    assert log.orders() == [("connect", 0), ("receive", 1), ("receive", 2), ("disconnect", 3)]
+
+
+async def test_a_group_of_sockets_with_and_without_lines(serve: Serve) -> None:
+    """Each member gets a message as its client asked for it."""
+    application = await serve([route("websocket.connect", join)])
+    async with Open(application) as plain, speaking(application) as one, speaking(application) as other:
+        for client in (one, other):
+            await client.accepted()
+        Group("all").send({"text": "hello"})
+        assert await plain.text() == "hello"
+        assert [await client.text() for client in (one, other)] == ["\nhello"] * 2
+        for client in (plain, one, other):
+            client.leave()
+
+
+async def test_a_line_that_the_protocol_does_not_have(serve: Serve) -> None:
+    """The socket is closed with 1002, and no consumer sees the frame."""
+    log = Log({"accept": True})
+    async with speaking(await serve(log.routing())) as client:
+        await client.accepted()
+        client.send("hello")
+        assert await client.event() == close(1002)
+        client.leave(1002)
+    assert (log.last["channel"], log.last["code"]) == ("websocket.disconnect", 1002)
+    assert log.of("websocket.receive") == []
+
+
+async def test_questions_and_answers_that_nobody_awaits(serve: Serve) -> None:
+    """A question is answered with a failure, an answer to no open question is dropped, and no consumer sees them."""
+    log = Log({"accept": True})
+    async with speaking(await serve(log.routing())) as client:
+        await client.accepted()
+        for line in ("!answer 3\nfour", "!failed 3", "!ask 7\nwho?"):
+            client.send(line)
+        assert (await client.text()).startswith("!failed 7\n")
+        client.leave()
+    assert log.of("websocket.receive") == []
+
+
 # The handshake timeout
 
 
