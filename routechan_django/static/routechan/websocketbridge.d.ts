@@ -1,7 +1,7 @@
 /** The third argument of `connect`. All times are milliseconds. */
 export interface ReconnectOptions {
-  /** The class of the sockets; without it the global `WebSocket`. */
-  constructor?: new (url: string | URL, protocols?: string | string[]) => unknown;
+  /** The class of the sockets; without it the global `WebSocket`. To TypeScript every object has a `constructor`. */
+  constructor?: Function;
   /** What to connect with; after an attempt that fails, the next one. ["websocket"] */
   transports?: ("websocket" | "sse")[];
   /** The first pause is random between this and twice this. 1500 */
@@ -18,6 +18,8 @@ export interface ReconnectOptions {
   maxKeptMessages?: number;
   /** How many bytes of UTF-8 these have at most. 1048576 */
   maxKeptBytes?: number;
+  /** Be given what was missed, and ask and answer, where the server speaks `routechan.v1`. false */
+  recover?: boolean;
   /** Tell on the console what happens. false */
   debug?: boolean;
 }
@@ -47,6 +49,12 @@ export interface SocketEvents {
   message: MessageEvent;
   close: CloseNews;
   error: ErrorNews;
+  /** With `recover`: the socket was added to a group, and had missed nothing of it. */
+  joined: Event;
+  /** With `recover`: everything that was missed has been given. */
+  recovered: Event;
+  /** With `recover`: something was missed and can't be given; ask the site for the whole state. */
+  gap: Event;
 }
 
 type Listener<T> = ((event: T) => unknown) | { handleEvent(event: T): unknown };
@@ -57,6 +65,9 @@ export interface ReconnectingSocket {
   onmessage: ((event: MessageEvent) => unknown) | null;
   onclose: ((event: CloseNews) => unknown) | null;
   onerror: ((event: ErrorNews) => unknown) | null;
+  onjoined: ((event: Event) => unknown) | null;
+  onrecovered: ((event: Event) => unknown) | null;
+  ongap: ((event: Event) => unknown) | null;
   readonly readyState: number;
   readonly url: string;
   readonly protocol: string;
@@ -94,6 +105,14 @@ export declare class WebSocketBridge {
   send(message: unknown): void;
   /** What sends on `stream`, as `send` does. */
   stream(stream: string): { send(payload: unknown): void };
+  /**
+   * What a consumer answers. Fails with an `Error` whose code is `ETIMEDOUT`, `ECONNRESET` (the connection was lost),
+   * `EFAILED` (with the reason that the server gives), `ENOTCONN` (there is none), `ENOTSUP` (the server does not speak
+   * `routechan.v1`, or `recover` is not set) or `ENOBUFS` (100 questions are open). The timeout is in milliseconds. 10000
+   */
+  ask(question: unknown, options?: { timeout?: number }): Promise<any>;
+  /** `callback` answers what consumers ask, with a value or a promise of one; what it throws is told to them. */
+  answer(callback: (question: any) => unknown): void;
 }
 
 /* The globals of the plain script. */

@@ -1,10 +1,16 @@
-"""A page with the plain script of 1.x, one with ours, one with the module; each leaves a bridge in ``bridge``."""
+"""A page with the plain script of 1.x, one with ours, one with the module; each leaves a bridge in ``bridge``.
+
+And what a bundler has built, if ``PACKAGE`` in the environment says where that is.
+"""
 
 from __future__ import annotations
+
+import os
 
 from django.http import HttpRequest, HttpResponse
 from django.templatetags.static import static
 from django.urls import path
+from django.views.static import serve
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -30,4 +36,9 @@ def module(request: HttpRequest) -> HttpResponse:
     return HttpResponse(PAGE % MODULE % static("routechan/websocketbridge.mjs"))
 
 
-urlpatterns = [path("old/", old), path("new/", new), path("module/", module)]
+urlpatterns = [
+    path("old/", old),
+    path("new/", new),
+    path("module/", module),
+    path("package/<path:path>", serve, {"document_root": os.environ.get("PACKAGE", "")}),
+]

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { WebSocketBridge } from "../../../routechan_django/static/routechan/websocketbridge.mjs";
-import { Clock, FakeSocket } from "./world.mjs";
+import { WebSocketBridge } from "../index.js";
+import { Clock, FakeSocket } from "./world.js";
 
 const { random } = Math;
 let clock;

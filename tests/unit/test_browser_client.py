@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import runpy
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+import routechan
 from tests.processes import ROOT
 
 BRIDGE = runpy.run_path(str(ROOT / "scripts" / "bridge"))
-TYPES = ROOT / "routechan_django" / "static" / "routechan" / "websocketbridge.d.ts"
+PACKAGE = ROOT / "js"
+BUILT: dict[Path, str] = BRIDGE["built"]()
 
 
 def node() -> str:
@@ -27,7 +30,7 @@ def node() -> str:
     return found
 
 
-@pytest.mark.parametrize("file", sorted(Path(__file__).parent.glob("*.test.mjs")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted(PACKAGE.glob("test/*.test.js")), ids=lambda file: file.name)
 def test_in_node(file: Path) -> None:
     """JS-01 to JS-15, Appendix A: each file of tests passes in node's own test runner."""
     # not on the connection of a runner above us
@@ -39,29 +42,40 @@ def test_in_node(file: Path) -> None:
     assert int(passed[1]) >= 10
 
 
-@pytest.mark.parametrize("script", BRIDGE["SCRIPTS"], ids=lambda script: script.parent.name)
-def test_plain_scripts_are_up_to_date(script: Path) -> None:
-    """The plain scripts, ours and the one of 1.x, are what scripts/bridge makes of the module."""
-    assert script.read_text(encoding="utf-8") == BRIDGE["plain_script"](), "run scripts/bridge"
+@pytest.mark.parametrize("file", BUILT, ids=lambda file: f"{file.parent.name}-{file.name}")
+def test_static_files_are_up_to_date(file: Path) -> None:
+    """What Django serves is what scripts/bridge makes of the package."""
+    assert file.read_text(encoding="utf-8") == BUILT[file], "run scripts/bridge"
+
+
+def test_the_build_has_every_module() -> None:
+    """Each module of the package is in the files that Django serves."""
+    assert {path.stem for path in PACKAGE.glob("src/*.js")} == set(BRIDGE["MODULES"])
+
+
+def test_the_package_has_our_version() -> None:
+    """Both are released together."""
+    assert json.loads((PACKAGE / "package.json").read_text())["version"] == routechan.__version__
+    assert (PACKAGE / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
 def test_types_name_what_there_is() -> None:
-    """The types have every public name and every option of the module, and no others."""
-    module, types = BRIDGE["SOURCE"].read_text(encoding="utf-8"), TYPES.read_text(encoding="utf-8")
-    options = re.search(r"const DEFAULTS = \{(.*?)\n\};", module, re.DOTALL)
+    """The types have every public name and every option of the package, and no others."""
+    source, types = BRIDGE["joined"](), (PACKAGE / "index.d.ts").read_text(encoding="utf-8")
+    options = re.search(r"const DEFAULTS = \{(.*?)\n\};", source, re.DOTALL)
     described = re.search(r"interface ReconnectOptions \{(.*?)\n\}", types, re.DOTALL)
     assert options is not None
     assert described is not None
     assert re.findall(r"^  (\w+):", options[1], re.MULTILINE) == re.findall(r"^  (\w+)\?:", described[1], re.MULTILINE)
     for name in ("ReconnectingSocket", "WebSocketBridge"):
-        assert members(types, name) == members(module, name), name
+        assert members(types, name) == members(source, name), name
 
 
 def members(text: str, name: str) -> set[str]:
     """The public methods and properties of a class in JavaScript or TypeScript."""
     body = re.search(rf"(?:class|interface) {name}\b.*?\{{\n(.*?)\n\}}\n", text, re.DOTALL)
     assert body is not None
-    found = set(re.findall(r"^  (?:readonly |get |set )?([a-z]\w*)[:(<]", body[1], re.MULTILINE))
+    found = set(re.findall(r"^  (?:async |readonly |get |set )?([a-z]\w*)[:(<]", body[1], re.MULTILINE))
     found |= set(re.findall(r"^    this\.([a-z]\w*) = ", body[1], re.MULTILINE))
-    found |= {f"on{event}" for event in ("open", "message", "close", "error") if f"this.on{event} = " in body[1]}
+    found |= set(re.findall(r"this\.(on[a-z]+) = ", body[1]))
     return found - {"if", "for", "constructor"}

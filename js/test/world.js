@@ -48,7 +48,7 @@ export class FakeSocket {
     this.readyState = 0;
     this.sent = [];
     this.closes = [];
-    this.listeners = { open: [], message: [], close: [], error: [] };
+    this.listeners = {};
     FakeSocket.made.push(this);
   }
 
@@ -57,7 +57,7 @@ export class FakeSocket {
   }
 
   addEventListener(type, listener) {
-    this.listeners[type].push(listener);
+    (this.listeners[type] ??= []).push(listener);
   }
 
   /* As a browser's: what is sent too late is dropped, and nobody is told. */
@@ -75,7 +75,7 @@ export class FakeSocket {
   /* What the browser would report. */
   reports(type, event = {}) {
     this.readyState = { open: 1, close: 3 }[type] ?? this.readyState;
-    for (const listener of this.listeners[type]) listener({ type, ...event });
+    for (const listener of this.listeners[type] ?? []) listener({ type, ...event });
   }
 
   opens() {

@@ -5,8 +5,8 @@ import fs from "node:fs";
 import vm from "node:vm";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { WebSocketBridge } from "../../../routechan_django/static/routechan/websocketbridge.mjs";
-import { Clock, FakeSocket } from "./world.mjs";
+import { WebSocketBridge } from "../index.js";
+import { Clock, FakeSocket } from "./world.js";
 
 let clock;
 
@@ -169,7 +169,7 @@ test("the socket has the properties of a WebSocket", () => {
 
 for (const path of ["channels/js/websocketbridge.js", "routechan/websocketbridge.js"]) {
   test(`${path} is a plain script: the globals of 1.x and ours, beside what they held`, () => {
-    const source = new URL(`../../../routechan_django/static/${path}`, import.meta.url);
+    const source = new URL(`../../routechan_django/static/${path}`, import.meta.url);
     const page = vm.createContext({ channels: { other: 1 }, WebSocket: FakeSocket, setTimeout, clearTimeout });
     vm.runInContext(fs.readFileSync(source, "utf8"), page);
     assert.equal(typeof page.channels.WebSocketBridge, "function");

@@ -1,0 +1,1 @@
+export { WebSocketBridge } from "./src/bridge.js";
