@@ -1,4 +1,4 @@
-"""The package of the browser client as its users have it: packed, installed into a project of vite, built, in a browser."""
+"""The package of the browser client as its users have it: packed, installed into a project of vite, built, opened."""
 
 from __future__ import annotations
 
