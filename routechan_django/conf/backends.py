@@ -11,6 +11,7 @@ from django.utils.module_loading import import_string
 from routechan.exceptions import InvalidChannelLayerError
 from routechan.inspection import raised_at
 from routechan.layers import BaseChannelLayer, InMemoryChannelLayer, RedisChannelLayer
+from routechan.layers.redis.hosts import GONE
 from routechan.upgrade.renames import MEMORY, OLD_BACKENDS, OLD_SENTINEL_BACKENDS, REDIS
 
 from ..alias.old_layers import OLD_CLASSES, OldChannelLayer, with_sentinels
@@ -110,7 +111,7 @@ def _refuse_unknown_options(where: str, layer: type[Backend], options: Mapping[s
         return
     known = _options(layer)
     for name in options:
-        if name in parameters:
+        if name in parameters or (takes_any and name in GONE):  # of an older layer: ours says why it can go
             continue
         hint = did_you_mean(name, known, OPTIONS)
         if not hint and layer is InMemoryChannelLayer and str(name).lower() in _options(RedisChannelLayer):

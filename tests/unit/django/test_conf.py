@@ -14,6 +14,7 @@ from routechan import layers
 from routechan.asgi import ServerOptions
 from routechan.exceptions import InvalidChannelLayerError
 from routechan.layers import InMemoryChannelLayer
+from routechan.layers.redis.hosts import GONE
 from routechan_django import conf
 from routechan_django.asgi import channel_layers
 
@@ -133,6 +134,15 @@ def test_names_of_routechan_among_the_options_of_a_backend(backend: str, name: s
         text = rf"has the option '{written}', .* \('{meant}' belongs into ROUTECHAN\)"
         with pytest.raises(InvalidChannelLayerError, match=text):
             made(backend, {written: 1})
+
+
+@pytest.mark.parametrize("backend", [conf.REDIS, "asgi_redis.RedisChannelLayer"])
+@pytest.mark.parametrize("name", sorted(GONE))
+def test_options_of_older_layers(backend: str, name: str) -> None:
+    """The reason why it can go, and not an option of ours that looks alike."""
+    with pytest.raises(InvalidChannelLayerError, match=f"has no option '{name}'.*Remove '{name}'") as raised:
+        made(backend, {name: 1})
+    assert "did you mean" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["hosts", "prefix", "expiry", "connection_kwargs", "lease", "send_timeout"])
