@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import TextIO
 
 from . import programs, report
-from .fixers import FIXERS
+from .fixers import FIXERS, GROUPS
 from .fixers.base import Fixer
 from .rewriting import Rewritten, rewrite
 from .source import Place
@@ -30,8 +30,8 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
     add("paths", nargs="*", type=Path, metavar="PATH", help="Files and folders (default: this folder).")
     add("--diff", action="store_true", help="Print what would change, and write nothing.")
     add("--check", action="store_true", help="Say which files would change, and write nothing.")
-    add("--only", action="append", metavar="FIXER", help="Run this fixer; repeat for more.")
-    add("--skip", action="append", metavar="FIXER", default=[], help="Do not run this fixer; repeat for more.")
+    add("--only", action="append", metavar="FIXER", help="Run this fixer, or those of a group; repeat for more.")
+    add("--skip", action="append", metavar="FIXER", default=[], help="Do not run these; likewise.")
     add("--list-fixers", action="store_true", help="Say what the fixers are, and end.")
     add("--json", action="store_true", help="Report as JSON.")
 
@@ -53,6 +53,7 @@ def run(options: argparse.Namespace, out: TextIO) -> int:
     if options.list_fixers:
         width = max(map(len, FIXERS))
         out.writelines(f"{fixer.name:{width}}  {fixer.summary}\n" for fixer in FIXERS.values())
+        out.writelines(f"{group:{width}}  a group: {', '.join(names)}\n" for group, names in GROUPS.items())
         return report.NOTHING
     fixers = choose(options.only, options.skip)
     for fixer in fixers:
@@ -81,17 +82,23 @@ def choose(only: Iterable[str] | None, skip: Iterable[str]) -> list[Fixer]:
     """The fixers to run.
 
     Args:
-        only: The names of those that run; None for all.
-        skip: The names of those that do not.
+        only: The names of those that run, or of groups; None for all.
+        skip: The names of those that do not, likewise.
 
     Raises:
         ValueError: There is no fixer of a name.
     """
-    wanted = list(FIXERS if only is None else only)
-    for name in (*wanted, *skip):
-        if name not in FIXERS:
-            raise ValueError(f"{name!r} is no fixer; expected {', '.join(FIXERS)}")
-    return [fixer for name, fixer in FIXERS.items() if name in wanted and name not in skip]
+    wanted, unwanted = _named(FIXERS if only is None else only), _named(skip)
+    return [fixer for name, fixer in FIXERS.items() if name in wanted and name not in unwanted]
+
+
+def _named(names: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for name in names:
+        if name not in FIXERS and name not in GROUPS:
+            raise ValueError(f"{name!r} is no fixer; expected {', '.join((*FIXERS, *GROUPS))}")
+        found.update(GROUPS.get(name, (name,)))
+    return found
 
 
 def _write(files: dict[PurePath, File], result: Rewritten) -> None:

@@ -30,8 +30,10 @@ from . import (
 )
 from .base import Fixer
 
+_RENAMES = (imports, dotted_strings, installed_apps, channel_layers, asgi_file, commands, requirements)
+
 _MODULES = (
-    *(imports, dotted_strings, installed_apps, channel_layers, asgi_file, commands, requirements),
+    *_RENAMES,
     *(accept, ordering, decoded_values, dict_routing),
     *(python2_syntax, python2_names, relative_imports, django_upgrade, pyupgrade, six, django_names),
     *(urls, auth_views, middleware, is_authenticated, templates, leftovers),
@@ -39,3 +41,6 @@ _MODULES = (
 
 #: Name -> fixer.
 FIXERS: dict[str, Fixer] = {module.FIXER.name: module.FIXER for module in _MODULES}
+
+#: Name -> fixers that are chosen together: those that a project leaves out that keeps the old names, through the alias.
+GROUPS: dict[str, tuple[str, ...]] = {"channels": tuple(module.FIXER.name for module in _RENAMES)}

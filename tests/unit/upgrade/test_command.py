@@ -10,7 +10,7 @@ import pytest
 
 from routechan.cli import main
 from routechan.upgrade import programs
-from routechan.upgrade.fixers import FIXERS
+from routechan.upgrade.fixers import FIXERS, GROUPS
 
 CODE = "from channels import Group\n"
 NEW = "from routechan import Group\n"
@@ -83,6 +83,7 @@ def test_only_some_fixers(project: Path, capsys: pytest.CaptureFixture[str]) -> 
     """``--only`` and ``--skip`` choose; a name that is none is refused."""
     assert main(["upgrade", "--skip", "imports"]) == 0
     assert main(["upgrade", "--only", "urls", "--only", "six"]) == 0
+    assert main(["upgrade", "--skip", "channels"]) == 0
     assert main(["upgrade", "--only", "imports"]) == 1
     with pytest.raises(SystemExit, match="2"):
         main(["upgrade", "--skip", "import"])
@@ -92,7 +93,7 @@ def test_only_some_fixers(project: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_list_of_fixers(capsys: pytest.CaptureFixture[str]) -> None:
     """Each with what it does."""
     assert main(["upgrade", "--list-fixers"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(FIXERS)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [*FIXERS, *GROUPS]
 
 
 def test_a_path_that_is_not_there(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
