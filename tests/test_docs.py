@@ -29,6 +29,7 @@ from routechan.layers.redis import driver, engine, hosts, schema  # noqa: E402
 from routechan.layers.redis.commands import script  # noqa: E402
 from routechan.layers.redis.layer import OPTIONS  # noqa: E402
 from routechan.layers.statistics import COUNTED  # noqa: E402
+from routechan.upgrade import renames  # noqa: E402
 from routechan_django import conf  # noqa: E402
 from routechan_django.asgi import make_layer  # noqa: E402
 
@@ -361,3 +362,17 @@ def test_the_reference_has_every_name_of_1x(module: str, names: str) -> None:
     reference = "\n".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.rst"))
     for name in names.split():
         assert re.search(rf"\b{name}\b", reference), f"{module}.{name}"
+
+
+def test_every_old_name_has_a_new_one() -> None:
+    """The page for porters has each module and name that the alias and ``upgrade`` know."""
+    text = (ROOT / "docs" / "porting.rst").read_text()
+    for old, new in {**renames.MODULES, **renames.PARTIAL}.items():
+        assert f"   * - ``{old}``\n     - ``{new}``" in text, old
+    for names in renames.ELSEWHERE.values():
+        for name, new in names.items():
+            assert re.search(rf"``{name}``[^;]*: ``{new}``", text), name
+    for name, new in renames.PACKAGE.items():
+        assert re.search(rf"from channels import [^`]*\b{name}\b[^`]*``\n     - ``{new}``", text), name
+    for backend, new in renames.OLD_BACKENDS.items():
+        assert backend.startswith("channels") or f'"BACKEND": "{backend}"``\n     - ``"{new}"' in text, backend
