@@ -1,4 +1,4 @@
-"""``manage.py routechan``: ``top``, a live table of servers and workers; ``upgrade``, for code of Channels 1.x."""
+"""``manage.py routechan``: ``top``, ``send``, ``listen``, and ``upgrade`` for code of Channels 1.x."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ from routechan.layers import DEFAULT_CHANNEL_LAYER
 from routechan.monitor import top
 from routechan.upgrade import command as upgrade
 
+from .. import terminal
 from ..layers import named_layer, refuse_local
 
 
 class Command(BaseCommand):
     """The command. Lifetime: process."""
 
-    help = "Shows what the servers and workers of this project are doing, or rewrites code of Channels 1.x."
+    help = "Shows what servers and workers of this project do, sends and hears messages, or rewrites old code."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
         super().add_arguments(parser)
-        parser.add_argument(
-            "view",
-            choices=["top", "upgrade"],
-            help="top: a live table of processes, channels and consumers; upgrade: what python -m routechan upgrade "
-            "does, which needs no project that starts.",
-        )
-        of_top = parser.add_argument_group("top")
+        commands = parser.add_subparsers(dest="view", required=True, metavar="top | send | listen | upgrade")
+        of_top = _add_command(commands, "top", "Show a live table of processes, channels and consumers.")
         of_top.add_argument("--layer", default=DEFAULT_CHANNEL_LAYER, help="Alias of the layer (default: default).")
         of_top.add_argument(
             "--interval", type=_interval, default=2.0, metavar="SECONDS", help="Time between two updates (default: 2)."
         )
         of_top.add_argument("--once", action="store_true", help="Print one page and end.")
-        upgrade.add_arguments(parser.add_argument_group("upgrade", upgrade.DESCRIPTION))
+        terminal.add_send_arguments(_add_command(commands, "send", "Send one message to a channel or a group."))
+        terminal.add_listen_arguments(_add_command(commands, "listen", "Print what is sent to a group."))
+        # What ``python -m routechan upgrade`` does, which needs no project that starts.
+        upgrade.add_arguments(_add_command(commands, "upgrade", upgrade.DESCRIPTION))
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run without checks where the project is to be rewritten, which they may refuse."""
@@ -46,7 +45,7 @@ class Command(BaseCommand):
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run ``upgrade``, or show the table of ``top`` until CONTROL-C.
+        """Do what the name of the command says.
 
         Args:
             *args: Unused.
@@ -57,6 +56,10 @@ class Command(BaseCommand):
         """
         if options["view"] == "upgrade":
             self.upgrade(**options)
+        elif options["view"] == "send":
+            terminal.send(self, **options)
+        elif options["view"] == "listen":
+            terminal.listen(self, **options)
         else:
             self.top(**options)
 
@@ -95,6 +98,17 @@ class Command(BaseCommand):
                 )
         except (MissingExtra, ChannelLayerUnavailable) as error:
             raise CommandError(str(error)) from error
+
+
+def _add_command(commands: Any, name: str, text: str) -> CommandParser:
+    parser: CommandParser = commands.add_parser(name, help=text, description=text)
+    shared = parser.add_argument_group("options of every command")
+    shared.add_argument("--settings", default=argparse.SUPPRESS, help="The Python path of the settings.")
+    shared.add_argument("--pythonpath", default=argparse.SUPPRESS, help="A folder to import from.")
+    shared.add_argument("-v", "--verbosity", default=argparse.SUPPRESS, type=int, choices=[0, 1, 2, 3])
+    for flag in ("--traceback", "--no-color", "--force-color", "--skip-checks"):
+        shared.add_argument(flag, action="store_true", default=argparse.SUPPRESS)
+    return parser
 
 
 def _interval(text: str) -> float:
