@@ -28,6 +28,11 @@ def needs_channels(block: str) -> bool:
     return "import channels" in block or "from channels" in block
 
 
+def needs_tasks(block: str) -> bool:
+    """Whether a block of Python needs ``django.tasks``, which Django has from 6.0 on."""
+    return "routechan_django.tasks import" in block or "django.tasks import" in block
+
+
 def modules(document: Path) -> dict[str, str]:
     """The blocks of Python in ``document`` by the name of a module; what a block before has made is imported."""
     stem = re.sub(r"\W", "_", str(document.relative_to(ROOT).with_suffix(""))).lower()

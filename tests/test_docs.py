@@ -33,7 +33,7 @@ from routechan.upgrade import renames  # noqa: E402
 from routechan_django import conf  # noqa: E402
 from routechan_django.asgi import make_layer  # noqa: E402
 
-from .documents import DOCUMENTS, READMES, ROOT, blocks, needs_channels  # noqa: E402
+from .documents import DOCUMENTS, READMES, ROOT, blocks, needs_channels, needs_tasks  # noqa: E402
 from .redis_servers import SingleServer, shared, until  # noqa: E402
 from .unit.django.alias import inventory  # noqa: E402
 
@@ -61,6 +61,8 @@ def test_code(document: Path, request: pytest.FixtureRequest, capsys: pytest.Cap
     for block in blocks(document, "python"):
         if needs_channels(block):
             pytest.importorskip("channels", minversion="4.0")
+        if needs_tasks(block) and django.VERSION < (6, 0):
+            pytest.skip("Django has tasks from 6.0 on; tests/unit/django/test_tasks.py runs this with it")
         code = block
         if REDIS in block:
             code = block.replace(REDIS, shared(request.config, SingleServer).url)
