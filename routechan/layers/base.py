@@ -263,6 +263,13 @@ class BaseChannelLayer(Faces, ABC):
         """How many members ``group`` has."""
         return len(await self.group_channels(group))
 
+    def local_groups(self, most: int) -> dict[str, int]:
+        """How many channels of this process are in each group, for up to ``most`` groups; empty if that is not known.
+
+        It asks no server. Any thread may call this.
+        """
+        return {}
+
     async def global_statistics(self) -> dict[str, Any]:
         """The counts of ``SyncChannelLayer.global_statistics``; zeros where a layer counts nothing."""
         return dict.fromkeys(COUNTED, 0)

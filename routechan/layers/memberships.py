@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 from .. import names
@@ -65,9 +66,21 @@ class Memberships:
         """How many groups ``channel`` is a member of."""
         return len(self._of.get(channel, ()))
 
-    def in_queue(self, queue_name: str) -> list[tuple[str, str]]:
-        """Each ``(group, channel)`` of the channels in ``queue_name``."""
-        return [(group, channel) for group, queues in self.groups.items() for channel in queues.get(queue_name, ())]
+    def end_queue(self, queue_name: str) -> list[tuple[str, str]]:
+        """End those of the channels in ``queue_name``.
+
+        Returns:
+            Each as ``(group, channel)``.
+        """
+        ended = [(group, channel) for group, queues in self.groups.items() for channel in queues.get(queue_name, ())]
+        for group, channel in ended:
+            self.discard(group, channel)
+        return ended
+
+    def sizes(self, most: int) -> dict[str, int]:
+        """How many members each group has, of the first ``most`` groups."""
+        groups = itertools.islice(self.groups.items(), most)
+        return {group: sum(map(len, queues.values())) for group, queues in groups}
 
     def channels(self) -> Iterable[str]:
         """All channels that are members of anything."""

@@ -121,6 +121,9 @@ class InMemoryChannelLayer(StoreChannelLayer):
     async def group_channels(self, group: str) -> list[str]:
         return self._sync.group_channels(group)
 
+    def local_groups(self, most: int) -> dict[str, int]:
+        return self._store.group_sizes(most)
+
     async def flush(self) -> None:
         self._sync.flush()
 

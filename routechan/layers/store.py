@@ -402,6 +402,11 @@ class Store:
                 for group in self._memberships.of(channel)
             ]
 
+    def group_sizes(self, most: int) -> dict[str, int]:
+        """How many members each of up to ``most`` groups has here."""
+        with self._lock:
+            return self._memberships.sizes(most)
+
     def attach(self, queue_name: str, deliver: Deliver) -> None:
         """Hand what is sent to ``queue_name`` to ``deliver``; ``InvalidName`` if the queue is not of this process."""
         if not self.is_own(queue_name):
@@ -413,10 +418,7 @@ class Store:
         """The memberships under ``queue_name``, as ``(group, channel)``, which this ends with its ``attach``."""
         with self._lock:
             self.attached.pop(queue_name, None)
-            ended = self._memberships.in_queue(queue_name)
-            for group, channel in ended:
-                self._memberships.discard(group, channel)
-            return ended
+            return self._memberships.end_queue(queue_name)
 
     def flush(self) -> None:
         """Remove all messages and memberships."""

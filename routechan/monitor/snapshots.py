@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ class Snapshot:
 
     Args:
         at: When it was taken, on the monotonic clock.
-        reports: One report for each process that answered (see ``Responder.report``).
+        reports: One report for each process that answered (see ``report_of``).
         silent: Names of the processes that did not answer.
         channels: ``channel_statistics`` of every channel that a report names, by channel name.
     """
@@ -84,6 +85,20 @@ class ChannelRow(NamedTuple):
     expired: int
 
 
+class GroupRow(NamedTuple):
+    """One group, as the processes whose channels are members count it together.
+
+    Args:
+        name: The group's name.
+        members: How many members it has in these processes.
+        processes: How many processes have any.
+    """
+
+    name: str
+    members: int
+    processes: int
+
+
 class ConsumerRow(NamedTuple):
     """One consumer, in all processes together.
 
@@ -96,6 +111,7 @@ class ConsumerRow(NamedTuple):
         running: Runs in progress.
         longest: Seconds that the oldest of these has been running.
         failed: Runs that failed so far.
+        runs: Runs that ended so far.
     """
 
     name: str
@@ -106,17 +122,19 @@ class ConsumerRow(NamedTuple):
     running: int
     longest: float
     failed: int
+    runs: int
 
 
-async def look(layer: BaseChannelLayer, question: Question, within: float) -> Snapshot:
+async def look(layer: BaseChannelLayer, question: Question, within: float, *, groups: bool = False) -> Snapshot:
     """A snapshot taken now: asks all processes, then the layer about the channels they name.
 
     Args:
         layer: The layer whose channels are looked up.
         question: An open ``Question`` on the same layer.
         within: Seconds to wait for the processes' answers.
+        groups: Whether reports have groups too.
     """
-    reports, silent = await question.ask(within)
+    reports, silent = await question.ask(within, groups=groups)
     names = sorted({name for report in reports for name in report["channels"]})
     found = await asyncio.gather(*(layer.channel_statistics(name) for name in names))
     return Snapshot(time.monotonic(), reports, silent, dict(zip(names, found, strict=True)))
@@ -164,6 +182,16 @@ def channel_rows(before: Snapshot, after: Snapshot) -> list[ChannelRow]:
     return sorted(rows, key=lambda row: (-row.length, -row.sent, row.name))
 
 
+def group_rows(snapshot: Snapshot) -> list[GroupRow]:
+    """The groups that the reports of ``snapshot`` name, those with the most members first."""
+    sizes: Counter[str] = Counter()
+    processes: Counter[str] = Counter()
+    for report in snapshot.reports:
+        sizes.update(report.get("groups", {}))
+        processes.update(report.get("groups", {}).keys())
+    return sorted((GroupRow(name, sizes[name], processes[name]) for name in sizes), key=lambda row: (-row.members, row))
+
+
 def consumer_rows(before: Snapshot, after: Snapshot) -> list[ConsumerRow]:
     """The consumers of ``after``: those that took the most time since ``before`` first, then by time taken ever."""
     seconds = after.at - before.at
@@ -190,6 +218,7 @@ def consumer_rows(before: Snapshot, after: Snapshot) -> list[ConsumerRow]:
                 figures.running,
                 figures.longest,
                 figures.failures,
+                sum(figures.buckets),
             )
         )
     return sorted(rows, key=lambda row: (-row.busy, -row.longest, -ever[row.name].seconds, row.name))

@@ -201,3 +201,12 @@ async def test_group_posts_keep_their_order_with_posts(layer: BaseChannelLayer) 
     ]
     await asyncio.gather(*(waiting for waiting in pending if waiting is not None))
     assert [content["number"] for content in await aeverything(layer, "a")] == [0, 1, 2]
+
+
+async def test_groups_of_this_process(layer: BaseChannelLayer) -> None:
+    """``local_groups`` counts the channels of this process, and looks at no more groups than it is told."""
+    for group, count in (("one", 1), ("two", 2)):
+        for _ in range(count):
+            await layer.group_add(group, await layer.new_channel())
+    assert layer.local_groups(10) == {"one": 1, "two": 2}
+    assert len(layer.local_groups(1)) == 1

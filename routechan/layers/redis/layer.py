@@ -246,6 +246,9 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
     async def channel_statistics(self, channel: str) -> dict[str, Any]:
         return await self._engine.ask(self._engine.channel_statistics(names.check_channel_name(channel)))
 
+    def local_groups(self, most: int) -> dict[str, int]:
+        return self._engine.store.group_sizes(most)
+
     def hurry(self) -> None:
         self._engine.patience.hurry()
 

@@ -12,7 +12,7 @@ import pytest
 from routechan import Channel, Message, concurrency, route
 from routechan.exceptions import ChannelLayerUnavailable
 from routechan.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, SyncChannelLayer, channel_layers
-from routechan.monitor import unread
+from routechan.monitor import reports, unread
 from routechan.monitor.reports import Responder
 from tests.waiting import until
 
@@ -111,7 +111,7 @@ async def test_what_another_process_reads(caplog: pytest.LogCaptureFixture, monk
     with channel_layers.override(DEFAULT_CHANNEL_LAYER, Crossing().sync) as layer:
         monkeypatch.setattr(layer.layer, "channel_statistics", statistics)
         other = Responder(layer.layer, "worker")
-        monkeypatch.setattr(other, "report", lambda: {"channels": ["theirs"]})
+        monkeypatch.setattr(reports, "report_of", lambda *about, **wanted: {"channels": ["theirs"]})
         other.start()
         looks = unread.UnreadChannels(layer.layer)
         looks.start()
