@@ -28,7 +28,7 @@ from ..outbox import log_useless
 from ..telemetry import tracing
 from ..telemetry.counters import counters
 from ..telemetry.log_fields import log_fields
-from . import transactions
+from . import notes, transactions
 
 logger = logging.getLogger("routechan")
 
@@ -145,6 +145,8 @@ class Target(ABC):
             check_content(content)
         if delay is not NOW:
             check_delay(delay)
+        if notes.blocks:
+            self._note(content, immediately, delay, on_commit, _getframe(2))
         sender: Any = _Send(self, delay, headers) if delay or headers or tracing.on() else self
         if self._read_by_name and type(self.name) is str and "!" not in self.name:
             note_sent(getattr(self.channel_layer, "layer", None), self.name)
@@ -167,6 +169,22 @@ class Target(ABC):
             frame = _sender_of(_getframe(2))
             warn(getattr(self.channel_layer, "layer", None), self.name, place_of(frame.f_code, frame.f_lasti))
         return sender
+
+    def _note(self, content: Content, immediately: bool, delay: float, on_commit: bool | None, frame: Any) -> None:
+        """Note a send for a tool that shows it."""
+        kept = notes.here()
+        if kept is None or frame.f_globals.get("__name__") in notes.DELIVERIES:
+            return
+        outbox = None if immediately else current_outbox.get()
+        when = notes.AT_ONCE
+        if outbox is not None and not outbox.closed:
+            when = notes.AFTER_COMMIT if on_commit else notes.AFTER_CONSUMER
+        elif on_commit or (on_commit is None and not immediately and transactions.wait_by_default()):
+            when = notes.AFTER_COMMIT
+        caller = _sender_of(frame)
+        place = place_of(caller.f_code, caller.f_lasti) or ""
+        alias = getattr(self.channel_layer, "alias", "")
+        kept.add(notes.Note(self.name, alias, self._is_group, notes.shortened(content), when, delay, place))
 
     def post(self, content: Content) -> Awaitable[None] | None:
         """Start to send ``content`` on the event loop, when an outbox is flushed.
