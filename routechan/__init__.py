@@ -16,7 +16,7 @@ from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
 from .message import Message
 from .routing import include, route, route_class
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "DEFAULT_CHANNEL_LAYER",
