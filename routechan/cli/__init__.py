@@ -1,7 +1,8 @@
-"""``python -m routechan``: the commands ``serve`` and ``upgrade``.
+"""``python -m routechan``: the commands ``serve``, ``send``, ``listen`` and ``upgrade``.
 
 ``serve`` is a server that holds sockets and leaves all consumers to workers. It loads no Django and no code of the
-project, so it need not be restarted when that changes. ``upgrade`` rewrites a code base of Channels 1.x.
+project, so it need not be restarted when that changes. ``send`` and ``listen`` are messages by hand. ``upgrade``
+rewrites a code base of Channels 1.x.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..asgi.options import ServerOptions
 from ..exceptions import InvalidChannelLayerError, MissingExtra
 from ..inspection import with_article
 from ..layers.redis import RedisChannelLayer
+from ..monitor import terminal
 from ..upgrade import command as upgrade
 from ..worker.supervisor import ParentLink
 from .arguments import KEYS_VARIABLE, REDIS_VARIABLE, parser
@@ -42,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "upgrade":
             return upgrade.run(options, sys.stdout)
+        if options.command in ("send", "listen"):
+            return _by_hand(options, make_layer(options, os.environ))
         check(options, parent)
         layer = make_layer(options, os.environ)
         application = make_application(options, layer)
@@ -110,6 +114,21 @@ def make_application(options: argparse.Namespace, layer: RedisChannelLayer) -> A
         relay_http=options.http,
         event_timeout=options.event_timeout,
     )
+
+
+def _by_hand(options: argparse.Namespace, layer: RedisChannelLayer) -> int:
+    """Run ``send`` or ``listen``; the exit code."""
+    try:
+        if options.command == "send":
+            terminal.send(layer, vars(options), sys.stdout, sys.stderr)
+        else:
+            terminal.listen(layer, options.group, sys.stdout, sys.stderr)
+    except terminal.REFUSALS as error:
+        print(error if options.command == "listen" else f"Nothing was sent: {error}", file=sys.stderr)
+        return 1
+    finally:
+        layer.close()
+    return 0
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -8,11 +8,17 @@ from typing import Any
 
 from ..app import HEALTH_PATH
 from ..asgi.options import LIMITS, ServerOptions
+from ..monitor import terminal
 from ..relay.server import EVENT_TIMEOUT
 from ..upgrade import command as upgrade
 
 #: Secrets, which a command line would show to everybody on the machine. Several are separated by spaces.
 REDIS_VARIABLE, KEYS_VARIABLE = "ROUTECHAN_REDIS", "ROUTECHAN_ENCRYPTION_KEYS"
+
+EPILOG = (
+    f"Environment: {REDIS_VARIABLE}, URLs of Redis; {KEYS_VARIABLE}, the symmetric_encryption_keys of the layer. "
+    "Several are separated by spaces."
+)
 
 #: Seconds that connections have to end in after SIGTERM, before they are cancelled.
 GRACEFUL_TIMEOUT = 30
@@ -21,17 +27,30 @@ GRACEFUL_TIMEOUT = 30
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     command = argparse.ArgumentParser(prog="python -m routechan", allow_abbrev=False)
-    commands = command.add_subparsers(dest="command", required=True, metavar="serve | upgrade")
+    commands = command.add_subparsers(dest="command", required=True, metavar="serve | send | listen | upgrade")
     upgrading = commands.add_parser(
         "upgrade", help="Rewrite a code base of Channels 1.x.", description=upgrade.DESCRIPTION, allow_abbrev=False
     )
     upgrade.add_arguments(upgrading)
+    by_hand = argparse.ArgumentParser(add_help=False)
+    _add_layer(by_hand)
+    send = commands.add_parser(
+        "send",
+        parents=[by_hand],
+        help="Send one message to a channel or a group.",
+        epilog=EPILOG,
+        allow_abbrev=False,
+    )
+    terminal.add_send_arguments(send)
+    listen = commands.add_parser(
+        "listen", parents=[by_hand], help="Print what is sent to a group.", epilog=EPILOG, allow_abbrev=False
+    )
+    terminal.add_listen_arguments(listen)
     serve = commands.add_parser(
         "serve",
         help="Hold sockets, and hand their events to workers.",
         description="Holds sockets and hands their events to workers on the same Redis. Loads no code of a project.",
-        epilog=f"Environment: {REDIS_VARIABLE}, URLs of Redis; {KEYS_VARIABLE}, the symmetric_encryption_keys of the "
-        "layer. Several are separated by spaces.",
+        epilog=EPILOG,
         allow_abbrev=False,
     )
     add = serve.add_argument
@@ -42,14 +61,7 @@ def parser() -> argparse.ArgumentParser:
         help="Host whose pages may open sockets (example.com, .example.com, https://example.com:8443), or * for all; "
         "repeat for more. Has to be given.",
     )
-    add("--redis", action="append", metavar="URL", help="Where Redis is; repeat for shards.")
-    add("--prefix", help="Prefix of the keys in Redis, as the workers have it.")
-    add(
-        "--layer-config",
-        type=Path,
-        metavar="FILE",
-        help="JSON file with the CONFIG of the workers' layer: hosts, prefix, expiry, capacity, ...",
-    )
+    _add_layer(serve)
     add("--host", help="Address to serve on (default: 127.0.0.1).")
     add("--port", type=_number, help="Port to serve on (default: 8000).")
     add("--uds", metavar="PATH", help="Unix socket to serve on, instead of host and port.")
@@ -123,6 +135,19 @@ def parser() -> argparse.ArgumentParser:
     add("--log-level", choices=("debug", "info", "warning", "error"), default="info", help="Default: %(default)s.")
     add("--access-log", action="store_true", help="Log each request and socket.")
     return command
+
+
+def _add_layer(command: argparse.ArgumentParser) -> None:
+    """Declare the options that say which layer it is."""
+    add = command.add_argument
+    add("--redis", action="append", metavar="URL", help="Where Redis is; repeat for shards.")
+    add("--prefix", help="Prefix of the keys in Redis, as the workers have it.")
+    add(
+        "--layer-config",
+        type=Path,
+        metavar="FILE",
+        help="JSON file with the CONFIG of the workers' layer: hosts, prefix, expiry, capacity, ...",
+    )
 
 
 def _limit(text: str) -> tuple[str, Any]:

@@ -11,10 +11,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from routechan.exceptions import ChannelLayerUnavailable, MissingExtra
 from routechan.layers import DEFAULT_CHANNEL_LAYER
-from routechan.monitor import top
+from routechan.monitor import terminal, top
 from routechan.upgrade import command as upgrade
 
-from .. import terminal
 from ..layers import named_layer, refuse_local
 
 
@@ -28,13 +27,18 @@ class Command(BaseCommand):
         super().add_arguments(parser)
         commands = parser.add_subparsers(dest="view", required=True, metavar="top | send | listen | upgrade")
         of_top = _add_command(commands, "top", "Show a live table of processes, channels and consumers.")
-        of_top.add_argument("--layer", default=DEFAULT_CHANNEL_LAYER, help="Alias of the layer (default: default).")
+        _add_layer(of_top)
         of_top.add_argument(
             "--interval", type=_interval, default=2.0, metavar="SECONDS", help="Time between two updates (default: 2)."
         )
         of_top.add_argument("--once", action="store_true", help="Print one page and end.")
-        terminal.add_send_arguments(_add_command(commands, "send", "Send one message to a channel or a group."))
-        terminal.add_listen_arguments(_add_command(commands, "listen", "Print what is sent to a group."))
+        for name, text, add_arguments in (
+            ("send", "Send one message to a channel or a group.", terminal.add_send_arguments),
+            ("listen", "Print what is sent to a group.", terminal.add_listen_arguments),
+        ):
+            command = _add_command(commands, name, text)
+            add_arguments(command)
+            _add_layer(command)
         # What ``python -m routechan upgrade`` does, which needs no project that starts.
         upgrade.add_arguments(_add_command(commands, "upgrade", upgrade.DESCRIPTION))
 
@@ -57,9 +61,9 @@ class Command(BaseCommand):
         if options["view"] == "upgrade":
             self.upgrade(**options)
         elif options["view"] == "send":
-            terminal.send(self, **options)
+            self.send(**options)
         elif options["view"] == "listen":
-            terminal.listen(self, **options)
+            self.listen(**options)
         else:
             self.top(**options)
 
@@ -78,6 +82,32 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if code:
             sys.exit(code)
+
+    def send(self, **options: Any) -> None:
+        """Send one message; ``CommandError`` where nothing was sent.
+
+        Args:
+            **options: The command's options.
+        """
+        face = named_layer(options["layer"])
+        refuse_local(face, "nobody but this command would hear this", "send from code of the server's process")
+        try:
+            terminal.send(face.layer, options, self.stdout, self.stderr)
+        except terminal.REFUSALS as error:
+            raise CommandError(f"Nothing was sent: {error}") from error
+
+    def listen(self, **options: Any) -> None:
+        """Print what a group is told; ``CommandError`` where it cannot be joined.
+
+        Args:
+            **options: The command's options.
+        """
+        face = named_layer(options["layer"])
+        refuse_local(face, "nobody else can be heard through it", "listen in code of the server's process")
+        try:
+            terminal.listen(face.layer, options["group"], self.stdout, self.stderr)
+        except terminal.REFUSALS as error:
+            raise CommandError(str(error)) from error
 
     def top(self, **options: Any) -> None:
         """Show the table; ``CommandError`` where the layer reaches no other process.
@@ -109,6 +139,10 @@ def _add_command(commands: Any, name: str, text: str) -> CommandParser:
     for flag in ("--traceback", "--no-color", "--force-color", "--skip-checks"):
         shared.add_argument(flag, action="store_true", default=argparse.SUPPRESS)
     return parser
+
+
+def _add_layer(parser: CommandParser) -> None:
+    parser.add_argument("--layer", default=DEFAULT_CHANNEL_LAYER, help="Alias of the layer (default: default).")
 
 
 def _interval(text: str) -> float:

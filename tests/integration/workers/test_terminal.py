@@ -56,6 +56,22 @@ async def test_what_a_site_says(fleet: Fleet) -> None:
     assert "Traceback" not in listener.output
 
 
+async def test_without_django(fleet: Fleet) -> None:
+    """``python -m routechan`` has both; where Redis is may be in the environment, as for ``serve``."""
+    environment = {**fleet.environment, "ROUTECHAN_REDIS": fleet.environment["REDIS"]}
+    prefix = ("--prefix", fleet.environment["REDIS_PREFIX"])
+    command = ("-m", "routechan")
+    with Listener((*command, "listen", "everyone", *prefix), 0, environment=environment) as listener:
+        sent = await asyncio.to_thread(
+            fleet.run, *command, "send", "work", '{"text": "x"}', *prefix, "--redis", fleet.environment["REDIS"]
+        )
+        assert "Sent to work: 3 processes read it" in sent
+        await until(lambda: "x by" in listener.output, "the message is there")
+        listener.process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(listener.process.wait, PATIENCE) == 0
+    assert "Traceback" not in listener.output
+
+
 @pytest.mark.parametrize(
     ("channel", "expected"),
     [
