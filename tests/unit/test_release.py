@@ -7,6 +7,7 @@ import io
 import re
 import runpy
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -128,6 +129,6 @@ def test_it_says_what_is_wrong_here() -> None:
         "script['main'].__globals__['run'] = lambda *command, **options: ' M file' if 'status' in command else '';"
         "script['main']()"
     )
-    done = subprocess.run(["python3", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "!! there are changes that are not committed:\n M file" in done.stderr
