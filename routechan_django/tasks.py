@@ -26,7 +26,13 @@ from django.utils.timezone import is_aware
 
 from routechan import Channel, Message, names
 from routechan.encoding import Content
-from routechan.exceptions import ConsumeLater, InvalidName, UnknownChannelLayer
+from routechan.exceptions import (
+    ConsumeLater,
+    InvalidChannelLayerError,
+    InvalidName,
+    RoutingError,
+    UnknownChannelLayer,
+)
 from routechan.layers import DEFAULT_CHANNEL_LAYER
 from routechan.layers.base import LONGEST_DELAY, NOW
 from routechan.routing import Route
@@ -118,6 +124,8 @@ class ChannelBackend(BaseTaskBackend):
             layer: Any = channel_layers[self.layer_alias]
         except UnknownChannelLayer as error:
             return [Error(f"{where}: {error}", id="routechan.E005")]
+        except (InvalidChannelLayerError, RoutingError):  # which the checks of the layer tell of
+            return []
         missing = sorted(set(self.channels.values()) - layer.router.channels)
         if not missing:
             return []

@@ -131,7 +131,7 @@ def sockets_of(alias: str, user: str) -> Members:
     """
     model: Any = get_user_model()
     try:
-        found = model._default_manager.get_by_natural_key(user)
+        found = model._default_manager.get(**{model.USERNAME_FIELD: user})
     except model.DoesNotExist:
         try:
             found = model._default_manager.get(pk=user)

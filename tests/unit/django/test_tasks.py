@@ -16,6 +16,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from routechan.exceptions import ChannelFull, ConsumeLater
+from routechan.layers import channel_layers
 from routechan_django import tasks
 from routechan_django.layer import ChannelLayerWrapper
 from routechan_django.test import Client, apply_routes
@@ -247,6 +248,16 @@ def test_checks(jobs: Any, layer: ChannelLayerWrapper) -> None:
         [found] = check_tasks()
         assert "nonesuch" in found.msg
         assert tasks.task_routes("default") == []
+
+
+@needs_tasks
+def test_a_mistake_in_the_routing_is_left_to_its_check(jobs: Any) -> None:
+    """``manage.py check`` prints all mistakes, and ends with none of them."""
+    wrong = {"default": {"BACKEND": "routechan.layers.InMemoryChannelLayer", "ROUTING": "no.such.routing"}}
+    with override_settings(CHANNEL_LAYERS=wrong):
+        previous = channel_layers.set("default", None)
+        assert list(check_tasks()) == []
+        channel_layers.set("default", previous)
 
 
 @needs_tasks
