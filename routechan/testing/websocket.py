@@ -17,6 +17,15 @@ from .client import Client
 #: A value to send as text: a str as it is, anything else as JSON.
 Text = Any
 
+#: What a server says in each ``websocket.connect``, unless the test says something else.
+HANDSHAKE: Content = {
+    "root_path": "",
+    "scheme": "ws",
+    "query_string": b"",
+    "client": ["127.0.0.1", 50000],
+    "server": ["testserver", 80],
+}
+
 
 class HandshakeFailed(AssertionError, DenyConnection):
     """A connect consumer did not accept; also a ``DenyConnection``, which tests written for 1.x expect."""
@@ -95,6 +104,8 @@ class WSClient(Client):
     def send(self, to: str, content: Content | None = None, text: Text = None, path: str = "/") -> None:
         """Send a message with the handshake's headers (TC-22 to TC-25).
 
+        A ``websocket.connect`` has what a server's has: a query string, if only an empty one, an address and so on.
+
         Args:
             to: The channel.
             content: Keys of the message; they take precedence over the other arguments.
@@ -102,7 +113,9 @@ class WSClient(Client):
             path: The path of the WebSocket, with its query string if there is one.
         """
         made = self._get_content(content, text, path)
-        if to != "websocket.connect":
+        if to == "websocket.connect":
+            made = {**HANDSHAKE, **made}
+        else:
             made.pop("query_string", None)
         self.channel_layer.send(to, _as_from_a_server(made, content or {}))
         if self.ordered:

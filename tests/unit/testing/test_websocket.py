@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from routechan import Group, Message, route
+from routechan.asgi.translation import connect_content
 from routechan.testing import WSClient, fresh_layer
 
 pytestmark = pytest.mark.usefixtures("without_channels")
@@ -50,6 +51,25 @@ def test_a_socket_without_django() -> None:
     assert client.receive() == {"n": 1}
     client.send_and_consume("websocket.receive", text="no JSON")
     assert client.receive(json=False) == "no JSON"
+
+
+def test_a_connect_has_what_a_server_sends() -> None:
+    """What a connect consumer may read of each handshake is there in a test, unless the test says otherwise."""
+    seen: list[Message] = []
+
+    def connect(message: Message) -> None:
+        seen.append(message)
+        accept(message)
+
+    client = WSClient([route("websocket.connect", connect), route("websocket.receive", seen.append)])
+    client.send_and_consume("websocket.connect", path="/chat")
+    client.send_and_consume("websocket.connect", {"client": ["10.0.0.7", 1]}, path="/chat?room=1")
+    client.send_and_consume("websocket.receive", path="/chat", text="hello")
+    served = connect_content({"type": "websocket", "path": "/chat"}, client.reply_channel)
+    assert served.keys() - seen[0].keys() == {"order"}, "which an ordered client counts"
+    assert (seen[0]["query_string"], seen[0]["client"]) == (b"", ["127.0.0.1", 50000])
+    assert (seen[1]["query_string"], seen[1]["client"]) == (b"room=1", ["10.0.0.7", 1])
+    assert not {"query_string", "client"} & set(seen[2].keys())
 
 
 async def test_a_socket_in_an_async_test() -> None:
