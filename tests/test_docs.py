@@ -33,7 +33,7 @@ from routechan.upgrade import renames  # noqa: E402
 from routechan_django import conf  # noqa: E402
 from routechan_django.asgi import make_layer  # noqa: E402
 
-from .documents import DOCUMENTS, READMES, ROOT, blocks, needs_channels, needs_tasks  # noqa: E402
+from .documents import DOCUMENTS, PROJECTS, READMES, ROOT, all_blocks, blocks, needs_channels, needs_tasks  # noqa: E402
 from .redis_servers import SingleServer, shared, until  # noqa: E402
 from .unit.django.alias import inventory  # noqa: E402
 
@@ -51,7 +51,11 @@ def layer() -> Iterator[None]:
 REDIS = "redis://localhost:6379"
 
 
-@pytest.mark.parametrize("document", [path for path in DOCUMENTS if blocks(path, "python")], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document",
+    [path for path in DOCUMENTS if path not in PROJECTS and blocks(path, "python")],
+    ids=lambda path: path.name,
+)
 def test_code(document: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
     """Each block of Python runs, with the names of those before it in the same document, and prints what it says.
 
@@ -77,6 +81,12 @@ def test_code(document: Path, request: pytest.FixtureRequest, capsys: pytest.Cap
             conf.make_backend(alias, config).close()
         for value in values_of("hosts", block):
             RedisChannelLayer(hosts=value).close()
+
+
+@pytest.mark.parametrize("document", PROJECTS, ids=lambda path: path.name)
+def test_projects(document: Path) -> None:
+    """On the pages that build a project, which ``tests/integration/documents`` does, each block of Python is a file."""
+    assert [block.code for block in all_blocks(document) if block.language == "python" and not block.file] == []
 
 
 def values_of(name: str, block: str) -> list[Any]:
