@@ -64,6 +64,9 @@ def add_sidebar(app: Sphinx, name: str, source: list[str]) -> None:
     for link in LINK.finditer(source[0]):
         page = posixpath.normpath(posixpath.join(folder, link["path"]))[: -len(".rst")]
         inside = page.startswith(f"{folder}/") or name == root_doc
+        nearest = posixpath.join(posixpath.dirname(page), "index")
+        if page != nearest != name and os.path.exists(os.path.join(ROOT, f"{nearest}.rst")):
+            continue  # it stands below the index of its folder
         if inside and page not in pages and (name == root_doc or page != root_doc):
             pages.append(page)
     entries = "".join(f"   /{page}\n" for page in pages)
