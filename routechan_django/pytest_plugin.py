@@ -19,8 +19,31 @@ if TYPE_CHECKING:
 #: The names of pytest-django's plugin, found by itself and given with ``-p``.
 PYTEST_DJANGO = ("django", "pytest_django.plugin")
 
+#: Fixtures of ours, and the fixture of pytest-django that each needs.
+NEEDS = {"routechan_live_server": "transactional_db", "routechan_client": "db"}
+
 #: How many plain consumers the live server runs side by side.
 THREADS = 4
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have each test name the database that our fixtures need.
+
+    pytest-django looks at the tests to see which test databases to make, before it has run any. What a fixture asked
+    for later would be the real database.
+
+    Args:
+        config: pytest's; it knows whether there is pytest-django.
+        items: The tests.
+    """
+    if not any(map(config.pluginmanager.hasplugin, PYTEST_DJANGO)):
+        return
+    for item in items:
+        fixtures: list[str] = getattr(item, "fixturenames", [])
+        for ours, needed in NEEDS.items():
+            if ours in fixtures and needed not in fixtures and _has_database(ours):
+                fixtures.insert(0, needed)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -42,9 +65,7 @@ def routechan_client(request: pytest.FixtureRequest) -> WSClient:
     With pytest-django, which ``request`` knows, the test may use the database, where sessions are kept.
     """
     _set_up_django()
-    apps = importlib.import_module("django.apps").apps
-    if apps.is_installed("django.contrib.sessions"):
-        _use_database(request, "db")
+    _check_database(request)
     client: WSClient = importlib.import_module("routechan_django.test").WSClient()
     return client
 
@@ -59,7 +80,7 @@ def routechan_live_server(request: pytest.FixtureRequest) -> Iterator[DaphneProc
         The server.
     """
     _set_up_django()
-    _use_database(request, "transactional_db")
+    _check_database(request)
     with importlib.import_module("routechan_django.test.liveserver").serving(threads=THREADS) as server:
         yield server
 
@@ -88,9 +109,27 @@ def _set_up_django() -> None:
         pytest.fail("the fixtures of routechan need 'routechan_django' in INSTALLED_APPS", pytrace=False)
 
 
-def _use_database(request: pytest.FixtureRequest, fixture: str) -> None:
+def _has_database(fixture: str) -> bool:
+    """Whether a fixture of ours uses the database of this project, which pytest-django has set up."""
+    settings: Any = importlib.import_module("django.conf").settings
+    if not settings.configured and "DJANGO_SETTINGS_MODULE" not in os.environ:
+        return False
+    apps = importlib.import_module("django.apps").apps
+    if fixture == "routechan_client" and apps.ready and not apps.is_installed("django.contrib.sessions"):
+        return False  # a client stores nothing but its session
+    return bool(importlib.import_module("django.db").connections.settings)
+
+
+def _check_database(request: pytest.FixtureRequest) -> None:
+    """Fail where a test would use the real database, because it asked for a fixture of ours while it ran."""
+    fixture = str(request.fixturename)
     if (
         any(map(request.config.pluginmanager.hasplugin, PYTEST_DJANGO))
-        and importlib.import_module("django.db").connections.settings
+        and fixture not in getattr(request.node, "fixturenames", ())
+        and _has_database(fixture)
     ):
-        request.getfixturevalue(fixture)
+        pytest.fail(
+            f"pytest-django has made no test database for this: name {fixture} among the arguments of the test, or of "
+            f"a fixture that it names, instead of getfixturevalue({fixture!r})",
+            pytrace=False,
+        )

@@ -167,6 +167,33 @@ def test_with_pytest_django(tmp_path: Path) -> None:
     assert "6 passed" in said, said
 
 
+@pytest.mark.skipif(importlib.util.find_spec("pytest_django") is None, reason="needs pytest-django")
+@pytest.mark.parametrize("alone", ["test_client", "test_live_server"])
+def test_no_test_reaches_the_real_database(tmp_path: Path, alone: str) -> None:
+    """The test database is made for a fixture of ours also where no test asks pytest-django for it."""
+    (tmp_path / "site_settings.py").write_text(
+        "from tests.unit.django.settings import *\n"
+        "CHANNEL_LAYERS['default']['ROUTING'] = 'tests.unit.django.live.site.channel_routing'\n"
+        f"DATABASES['default'] |= {{'NAME': {str(tmp_path / 'real.sqlite3')!r}, 'TEST': {{'NAME': ':memory:'}}}}\n"
+    )
+    said = pytest_in(tmp_path, DATABASE, "-k", alone, settings="site_settings")
+    assert "2 passed" in said, said
+    assert not (tmp_path / "real.sqlite3").exists()
+
+
+BY_NAME = """
+def test_by_name(request):
+    request.getfixturevalue("routechan_client")
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pytest_django") is None, reason="needs pytest-django")
+def test_a_fixture_that_is_asked_for_by_name(tmp_path: Path) -> None:
+    """pytest-django makes no database for what a test asks for while it runs, so that is refused."""
+    said = pytest_in(tmp_path, BY_NAME, settings="tests.unit.django.settings")
+    assert "name routechan_client among the arguments of the test" in said, said
+
+
 def test_what_is_no_project_of_ours(tmp_path: Path) -> None:
     """A fixture in a project without the app says so."""
     (tmp_path / "others.py").write_text("INSTALLED_APPS = []\nUSE_TZ = True\n")
