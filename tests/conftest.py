@@ -17,6 +17,7 @@ LONG = (
     "integration/soak/",
     "integration/redis/test_faults.py",
     "integration/browser/",
+    "integration/documents/",
     "integration/projects/",
     "contract/test_delay.py",
     "integration/redis/test_processes.py",

@@ -24,7 +24,9 @@ PASSWORD = "a secret of ours"
 INSTALLS = re.compile(r"python3 -m venv |\. venv/bin/activate|pip install |playwright install ")
 
 #: Commands that go on until they are stopped.
-SERVES = re.compile(r"python manage\.py (runserver|runworker)|python -m celery .* worker|uvicorn |sudo nginx ")
+SERVES = re.compile(
+    r"python manage\.py (runserver|runworker)|python -m celery .* worker|(uvicorn|gunicorn|daphne|sudo nginx) "
+)
 
 
 class Command(ServerProcess):
@@ -116,12 +118,12 @@ class Reader:
         )
         assert finished.returncode == 0, f"{command}\n{finished.stdout}{finished.stderr}"
         assert "WARNINGS:" not in finished.stderr or "--deploy" in command, finished.stderr
-        return finished.stdout
+        return finished.stdout + finished.stderr
 
     def _serve(self, command: str) -> None:
-        # A worker has no port: the server before it answers in its place.
+        # A worker has no port: the server that was started before it answers in its place.
         named = [port for port in self.ports.values() if str(port) in command]
-        port = self.served[0].port if "worker" in command else (named or [self.ports["8000"]])[0]
+        port = named[0] if named else self.served[0].port
         started = Command(self._arguments(command), port, self.folder)
         self.served.append(self._running.enter_context(started))
         if "runworker" in command:
@@ -131,7 +133,7 @@ class Reader:
         program, *rest = shlex.split(command.removeprefix("sudo ").replace('"$PWD"', shlex.quote(str(self.folder))))
         if program == "python":
             return [sys.executable, *rest]
-        if program in ("django-admin", "uvicorn"):
+        if program in ("django-admin", "uvicorn", "gunicorn", "daphne"):
             return [sys.executable, "-m", {"django-admin": "django"}.get(program, program), *rest]
         return [program, *rest]
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import urllib.request
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.documents import HOWTO, TUTORIAL, all_blocks
 from tests.integration.browser.conftest import FLAGS, Windows, expect
@@ -39,9 +42,9 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def shell(reader: Reader, code: str) -> None:
-    """Run code that uses the models of the tutorial."""
-    reader.run(f'python manage.py shell -c "from rooms.models import Line, Room; {code}"')
+def shell(reader: Reader, code: str) -> str:
+    """What code that uses the models of the tutorial prints."""
+    return reader.run(f'python manage.py shell -c "from rooms.models import Line, Room; {code}"')
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def reader(request: pytest.FixtureRequest, begun: Path, tmp_path: Path) -> Itera
         yield reading
 
 
-@pytest.mark.parametrize("name", ["users", "orm", "testing", "servers"])
+@pytest.mark.parametrize("name", ["users", "orm", "testing"])
 def test_the_commands_of_the_page_pass(reader: Reader, name: str) -> None:
     """Where a page has tests, or needs none, its own commands say that its code does what it says."""
     reader.read(PAGES[name])
@@ -68,13 +71,34 @@ def test_a_reader_tries_the_page(reader: Reader, name: str) -> None:
     reader.run("python manage.py test rooms.test_scenario")
 
 
-@pytest.mark.parametrize("name", ["one-redis", "debugging"])
-def test_the_commands_find_redis(reader: Reader, name: str) -> None:
-    """``top`` and the others run on a layer in Redis."""
+@pytest.mark.parametrize(("program", "port"), {"uvicorn": "--port", "gunicorn": "-b :", "daphne": "-p"}.items())
+def test_each_server_starts(reader: Reader, program: str, port: str) -> None:
+    """The page's command for a server, with a port, serves pages and sockets."""
+    pytest.importorskip(program)
+    page = PAGES["servers"]
+    reader.read(page)
+    [command] = re.findall(rf"^    ({program} .*)$", page.read_text(), re.MULTILINE)
+    reader.type(f"{command} {port}{'' if port.endswith(':') else ' '}{reader.ports['8000']}")
+    assert urllib.request.urlopen(f"{reader.url()}/accounts/login/").status == 200
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"{reader.url().replace('http', 'ws')}/rooms/lobby/", proxy=None)
+    assert refused.value.response.status_code == 403
+
+
+def test_one_redis(reader: Reader) -> None:
+    """``top`` finds the layer of the site."""
+    reader.read(PAGES["one-redis"])
+
+
+def test_debugging(reader: Reader) -> None:
+    """The commands run on a layer in Redis, and log lines have their fields, with or without a message."""
     settings = next(block for block in all_blocks(TUTORIAL[3]) if block.file == "project/settings.py")
-    code = settings.code.replace("6379", reader.replaced["6379"])
-    reader.write(settings.file, code)
-    reader.read(PAGES[name])
+    reader.write(settings.file, settings.code.replace("6379", reader.replaced["6379"]))
+    reader.read(PAGES["debugging"])
+    log = "log = logging.getLogger('routechan').error"
+    extra = "extra=dict(consumer='rooms.consumers.ws_connect', message_id='a#0')"
+    logged = shell(reader, f"import logging; {log}; log('x'); log('y', {extra})")
+    assert "ERROR x [None None]\nERROR y [rooms.consumers.ws_connect a#0]\n" in logged
 
 
 @pytest.mark.browser
