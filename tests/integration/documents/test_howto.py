@@ -111,7 +111,7 @@ def test_playwright(reader: Reader, windows: Windows) -> None:
 
 @pytest.mark.browser
 def test_progress(reader: Reader, windows: Windows) -> None:
-    """The page shows each step of the job, and a page that comes late shows its end."""
+    """The page shows how far its job is, and a generator tells each of its steps."""
     reader.read(PAGES["progress"])
     reader.write("rooms/templates/rooms/index.html", '{% include "rooms/start.html" %}', append=True)
     shell(reader, "[Line.objects.create(room=Room.objects.get(), author_id=1, text='ab') for _ in range(5)]")
@@ -122,12 +122,20 @@ def test_progress(reader: Reader, windows: Windows) -> None:
     page.get_by_role("button", name="Count the letters").click()
     expect(page.locator("#result")).to_have_text("10 letters")
     assert frames[-1] == '{"percent": 100, "letters": 10}'
+    counted = page.evaluate(
+        """() => new Promise((resolve) => {
+            const socket = new WebSocket(`ws://${location.host}/countdown/`), seen = [];
+            socket.onopen = () => socket.send("go");
+            socket.onmessage = ({data}) => { if (seen.push(JSON.parse(data).percent) === 11) resolve(seen); };
+        })"""
+    )
+    assert counted == list(range(0, 101, 10))
     windows.problems = [problem for problem in windows.problems if "404 (Not Found)" not in problem]
 
 
 @pytest.mark.browser
 def test_sending_from_outside(reader: Reader, windows: Windows) -> None:
-    """A command reaches a page, and so does a task of Celery where that is installed."""
+    """A command, a thread, a coroutine and a function reach a page; a task of Celery too, where that is installed."""
     reader.read(PAGES["celery"])
     reader.type("python manage.py runserver")
     page = log_in(windows, reader.url(), "ann")
@@ -135,6 +143,12 @@ def test_sending_from_outside(reader: Reader, windows: Windows) -> None:
     expect(page.locator("#state")).to_have_text("Connected")
     reader.run("python manage.py announce lobby 'We close at ten.'")
     expect(page.locator("#lines li")).to_have_text(["system: We close at ten."])
+    calls = "announce_from_a_thread('lobby', 'By a thread.'); asyncio.run(aannounce('lobby', 'By a coroutine.'))"
+    line = "add_line('lobby', User.objects.get(username='ben'), 'By a function.')"
+    names = "from rooms.outside import *; from django.contrib.auth.models import User"
+    shell(reader, f"import asyncio; {names}; {calls}; {line}")
+    for said in ("system: By a thread.", "system: By a coroutine.", "ben: By a function."):
+        expect(page.locator("#lines")).to_contain_text(said)
     if find_spec("celery"):
         reader.type("python -m celery -A project worker --concurrency 1")
         reader.run("""python -m celery -A project call rooms.tasks.announce_later --args '["lobby", "By a task."]'""")
