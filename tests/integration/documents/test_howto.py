@@ -121,6 +121,8 @@ def test_progress(reader: Reader, windows: Windows) -> None:
     page.on("websocket", lambda socket: socket.on("framereceived", lambda data: frames.append(str(data))))
     page.get_by_role("button", name="Count the letters").click()
     expect(page.locator("#result")).to_have_text("10 letters")
+    page.reload()
+    expect(page.locator("#result")).to_have_text("10 letters")
     assert frames[-1] == '{"percent": 100, "letters": 10}'
     counted = page.evaluate(
         """() => new Promise((resolve) => {
