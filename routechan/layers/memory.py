@@ -208,8 +208,9 @@ class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
         names.check_group_name(group)
         check_content(content)
         lazy, encoded = LazyContent(self._serializer, content=content), encode_headers(headers)
+        data = lazy.data  # whoever is a member, what another process could not be told is refused
         if check_delay(delay):
-            later = LazyContent(self._serializer, data=lazy.data)
+            later = LazyContent(self._serializer, data=data)
             self._delays.call_later(delay, lambda: self._deliver(group, later, encoded))
         else:
             self._deliver(group, lazy, encoded)

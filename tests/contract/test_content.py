@@ -172,11 +172,13 @@ async def test_a_message_is_a_dict(layer: BaseChannelLayer, message: Any, member
         ({b"text": "a"}, r"message has the key b'text'; keys are str, not bytes"),
     ],
 )
+@pytest.mark.parametrize("members", [[], ["channel"]], ids=["no member", "plain"])
 async def test_what_could_not_be_read_is_refused_when_it_is_sent(
-    layer: BaseChannelLayer, message: Any, text: str
+    layer: BaseChannelLayer, message: Any, text: str, members: list[str]
 ) -> None:
-    """R12 (C20): with the place inside the message; nothing of it arrives."""
-    await layer.group_add("group", "channel")
+    """R12 (C20): with the place inside the message, also to a group without members; nothing of it arrives."""
+    for member in members:
+        await layer.group_add("group", member)
     await refused_by_every_send(layer, message, InvalidContent, text)
     assert await aeverything(layer, "channel") == []
 
