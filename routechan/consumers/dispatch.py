@@ -242,15 +242,19 @@ class Dispatcher:
         """Whether the end of a connection matters, whatever its routes are."""
         return self._step_hooks is not None and self._step_hooks.watches_ends()
 
-    def refuses(self, message: Message) -> bool:
-        """Whether ``message`` is the connect of a socket that no route could ever serve (RT-32), which is logged.
+    def refusal(self, message: Message) -> Content | None:
+        """What to say to the connect of a socket that no route could ever serve (RT-32), which is logged; else None.
 
-        Asked for events of a relaying server, which does not know the routes.
+        Asked for events of a relaying server, which does not know the routes and tells its client the reason.
+
+        Args:
+            message: The event.
         """
         if message.channel_name != SOCKET_CHANNELS[0] or self.router.serves(SOCKET_CHANNELS, message.content):
-            return False
-        self._log.refused(message, ", ".join(SOCKET_CHANNELS))
-        return True
+            return None
+        reason = f"no route for {', '.join(SOCKET_CHANNELS)} matches this path"
+        self._log.refused(message, reason)
+        return {FAILED: reason}
 
     # Run: each of these leaves what the consumer sent last in the outbox, to be flushed by the caller
 

@@ -72,14 +72,14 @@ class FailureLog:
                 extra=message_log_fields(message),
             )
 
-    def refused(self, message: Message, channels: str) -> None:
-        """Log that the socket of ``message`` is refused, because no route for ``channels`` matches its path."""
+    def refused(self, message: Message, reason: str) -> None:
+        """Log that the socket of ``message`` is refused for ``reason``."""
         more = self._repeats.more("refused")
         if more is not None:
             logger.warning(
-                "WebSocket %r is refused: no route for %s matches this path%s",
+                "WebSocket %r is refused: %s%s",
                 message.content.get("path"),
-                channels,
+                reason,
                 more,
                 extra=message_log_fields(message),
             )

@@ -212,9 +212,10 @@ class Worker:
         """Whether the message is over, rather than put back, and whether its consumer has failed."""
         message = Message(delivery.content, delivery.channel, self.channel_layer)
         logger.debug("Got a message on %s (reply channel %s)", delivery.channel, message.reply_channel)
-        if tag is not None and dispatcher.refuses(message):
+        refusal = dispatcher.refusal(message) if tag is not None else None
+        if refusal is not None:
             if message.reply_channel is not None:
-                message.reply_channel.send({"close": True})
+                message.reply_channel.send(refusal)
             return True, False
         invocation = dispatcher.match(message, delivery.headers.get(TRACE))
         if invocation is None:

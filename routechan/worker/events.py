@@ -94,8 +94,10 @@ class RelayedEvents:
             delivery.done()
             return None
         runtime = self._runtime
-        if channel == CONNECT and runtime.dispatcher.refuses(Message(content, channel, runtime.layer)):
-            return self._refuse(content, tag)
+        if channel == CONNECT:
+            refusal = runtime.dispatcher.refusal(Message(content, channel, runtime.layer))
+            if refusal is not None:
+                return self._refuse(content, tag, refusal)
         event = _Event(self, delivery, tag)
         connection = Connection(runtime, flush=event.flush, ended=event.ended, streamed=event.streamed)
         pending = connection.handle(channel, content, delivery.headers.get(TRACE))
@@ -112,8 +114,8 @@ class RelayedEvents:
             with suppress(ChannelLayerUnavailable, asyncio.TimeoutError):  # the end of its lease says so too
                 await asyncio.wait_for(maybe_await(self._layer.detach(self._control)), LEAVE_TIMEOUT)
 
-    async def _refuse(self, content: Content, tag: DeliveryTag) -> None:
-        await self._post(str(content.get("reply_channel")), {"close": True})
+    async def _refuse(self, content: Content, tag: DeliveryTag, refusal: Content) -> None:
+        await self._post(str(content.get("reply_channel")), refusal)
         await self._post(tag.reply_to, ack(tag.number))
 
     async def _wait(self, event: _Event, connection: Connection, pending: Awaitable[None] | None) -> None:

@@ -74,7 +74,8 @@ async def test_order_without_sessions(default_layer: SyncChannelLayer) -> None:
 async def test_a_socket_that_no_route_serves(
     default_layer: SyncChannelLayer, classic: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """RT-32, OB-16: the worker refuses it, with the default consumers in its routing too."""
+    """RT-32, OB-16: the worker refuses it, with the default consumers in its routing too, and the server hears why."""
+    caplog.set_level("INFO", "routechan")
     worker = working(default_layer, route(RECEIVE, echo, path="^/here/$"), defaults=default_routes(), classic=classic)
     async with worker, serving(default_layer) as application:
         async with Client(application, "/elsewhere/") as client:
@@ -82,6 +83,7 @@ async def test_a_socket_that_no_route_serves(
         async with Open(application, "/here/"):
             pass
     assert caplog.text.count("'/elsewhere/' is refused: no route for") == 1
+    assert caplog.text.count("'/elsewhere/' is refused by its consumer: no route for") == 1
 
 
 @both_workers
