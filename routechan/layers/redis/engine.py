@@ -34,6 +34,7 @@ from .commands.presence import Presence, Renewal
 from .commands.script import Context, Operation, Script, operation
 from .connection import FAULTS, Reconnections, RedisClock
 from .driver import Driver
+from .giving import Giving
 from .housekeeping import Housekeeping
 from .members import Members
 from .patience import Patience
@@ -138,12 +139,15 @@ class Engine(Source):
         self._driver = driver = Driver(transport)
         self._keeps = history.of if history else None
         self._histories = Histories(context, history, self._groups, self._messages, self.presence)
-        self.tails = tails = self._histories.tails = Tails(store, driver, self._histories, context, serializer)
+        giving = Giving(store, self._histories, context, serializer)
+        self.tails = tails = self._histories.tails = Tails(store, driver, self._histories, giving)
         tools = ReaderTools(self.process, topology, driver, self._messages, self.keys, clock, reconnections, lease)
         self._mailbox = Mailbox(
             store, driver, self._groups, tails, serializer, context, tools, lambda due: self.housekeeping.look_at(due)
         )
-        self.members = Members(store, driver, self._mailbox, self._groups, self._histories, tails, self._serve_soon)
+        self.members = Members(
+            store, driver, self._mailbox, self._groups, self._histories, tails, giving, self._serve_soon
+        )
         self.fetcher = Fetcher(store, driver, self._messages, context, topology, tools)
         self.housekeeping = Housekeeping(
             driver,

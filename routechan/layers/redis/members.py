@@ -14,6 +14,7 @@ from .commands.groups import Groups
 from .commands.history import Histories
 from .commands.script import Operation, Script, operation
 from .driver import Driver
+from .giving import Giving
 from .tails import Tails
 
 
@@ -27,6 +28,7 @@ class Members:
         groups: makes operations on groups.
         histories: makes operations on histories.
         tails: reads histories for members here.
+        giving: opens what is read.
         serve: has a queue of this process read.
     """
 
@@ -38,6 +40,7 @@ class Members:
         groups: Groups,
         histories: Histories,
         tails: Tails,
+        giving: Giving,
         serve: Callable[[str], object],
     ) -> None:
         self._store = store
@@ -46,6 +49,7 @@ class Members:
         self._groups = groups
         self._histories = histories
         self._tails = tails
+        self._giving = giving
         self._serve = serve
 
     def _keeps(self, group: str) -> bool:
@@ -98,7 +102,7 @@ class Members:
         """The operation that reads the history of ``group``, with ``limit`` and ``since`` as for ``Group.history``."""
         check_number("limit", limit)
         self._histories.rules.need(group)
-        return self._tails.history(group, limit, since)
+        return self._giving.history(group, limit, since)
 
     @operation(reads_first=True)
     def channels(self, group: str) -> Script[list[str]]:

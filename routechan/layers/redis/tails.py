@@ -9,35 +9,24 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
 
 from ... import names
-from ...encoding import LazyContent, Serializer, decode_headers
-from ...exceptions import ChannelFull, ChannelLayerUnavailable, TooManyGroups
+from ...encoding import decode_headers
+from ...exceptions import ChannelLayerUnavailable, TooManyGroups
 from ...telemetry.counters import counters
 from ...telemetry.repeats import Repeats
-from ..envelope import GROUP
-from ..history import History, Position, made_history, parse_position, position_text
+from ..history import Position, parse_position, position_text
 from ..store import Store
 from .commands.entries import Found, Sealed, Told, told_in
 from .commands.history import LAST, POSITION, SINCE, CatchUp, Histories
-from .commands.script import Callback, Context, Operation, Script, operation
+from .commands.script import Callback, Operation
 from .driver import Driver
-from .schema import history_place
-from .wire import Unreadable
+from .giving import Giving, Message
 
 logger = logging.getLogger("routechan")
 
 #: Of how many groups without members here news is remembered.
 EARLY = 1000
-
-
-class _Message(NamedTuple):
-    """An entry that was read; ``body`` is None for one that is no message."""
-
-    position: Position
-    body: bytes | None
-    headers: bytes
 
 
 class _Tail:
@@ -57,8 +46,8 @@ class _Tail:
         self.ahead: deque[Sealed] = deque()  # what was read and not given yet, in the place of what told of it
         self.given = position  # what members have got
         self.released = position  # what they are to get
-        self.recent: deque[_Message] | None = None  # the whole history up to ``given``, while it is asked for
-        self.loading: deque[_Message] | None = None  # what was given since ``recent`` is being read
+        self.recent: deque[Message] | None = None  # the whole history up to ``given``, while it is asked for
+        self.loading: deque[Message] | None = None  # what was given since ``recent`` is being read
         self.used = 0.0  # when it was last asked for, on the clock of ``time.monotonic``
 
 
@@ -73,18 +62,14 @@ class Tails:
         store: the members.
         driver: performs reads.
         histories: makes them.
-        context: opens what was read.
-        serializer: bytes to content.
+        giving: opens what was read, and gives it to members.
     """
 
-    def __init__(
-        self, store: Store, driver: Driver, histories: Histories, context: Context, serializer: Serializer
-    ) -> None:
+    def __init__(self, store: Store, driver: Driver, histories: Histories, giving: Giving) -> None:
         self._store = store
         self._driver = driver
         self._histories = histories
-        self._context = context
-        self._serializer = serializer
+        self._giving = giving
         self._lock = threading.RLock()
         self._tails: dict[str, _Tail] = {}
         self._early: dict[str, Position] = {}  # news of groups without members here
@@ -193,7 +178,7 @@ class Tails:
                 given = tail.loading or ()
                 before = given[0].position if given else (tail.given[0], tail.given[1] + 1)
                 tail.recent = deque(maxlen=self._histories.rules.need(group).size + 1)
-                tail.recent.extend(self._peek(group, entry) for entry in entries if entry[0] < before)
+                tail.recent.extend(self._giving.peek(group, entry) for entry in entries if entry[0] < before)
                 tail.recent.extend(given)
                 tail.loading = None
 
@@ -220,27 +205,10 @@ class Tails:
             if not request.asks and (member or request.joined is None):
                 return None
             tail.used = time.monotonic()
-            recovered, missed = self._missed(tail.recent or (), request, member)
+            recovered, missed = self._giving.missed(tail.recent or (), request, member)
             for message in missed:
-                self._give(group, message, channel)
+                self._giving.give(group, message, channel)
             return recovered
-
-    def _missed(self, recent: Iterable[_Message], request: CatchUp, member: bool) -> tuple[bool | None, list[_Message]]:
-        """Whether all is there that ``request`` asks for, and what its channel is given of the ``recent`` messages.
-
-        One that is a ``member`` already has what came after it was made one again.
-        """
-        entries = list(recent)
-        if request.since is not None:
-            asked = parse_position(request.since)
-            for index, message in enumerate(entries):
-                if message.position == asked:
-                    return True, entries[index + 1 :]
-        joined = request.joined or entries[-1].position if entries else (0, 0)
-        before = self._live(request.group, [each for each in entries if each.position <= joined])
-        after = [] if member else [each for each in entries if each.position > joined]
-        last = before[-request.last :] if request.last else []
-        return None if request.since is None else False, last + after
 
     # Reading
 
@@ -364,11 +332,11 @@ class Tails:
         tail.released = max(tail.released, position)
         while tail.ahead and tail.ahead[0][0] <= tail.released:
             tail.given, data = tail.ahead.popleft()
-            message = self._take(group, tail.given, data)
+            message = self._giving.take(group, tail.given, data)
             kept = tail.recent if tail.recent is not None else tail.loading
             if kept is not None:
                 kept.append(message)
-            self._give(group, message)
+            self._giving.give(group, message)
 
     def _tell_gap(self, group: str, tail: _Tail) -> None:
         """Say that members here miss messages that nobody can give them any more."""
@@ -383,67 +351,3 @@ class Tails:
                 position_text(tail.position),
                 more,
             )
-
-    # Entries
-
-    def _take(self, group: str, position: Position, data: bytes) -> _Message:
-        """The entry ``data``, which is given to members now; what cannot be read is lost, and counted."""
-        try:
-            now = self._context.now()
-            kind, name, body, headers, expires, _ = self._context.wire.take(data, history_place(group), now)
-            if kind != GROUP or name != group:
-                return _Message(position, None, b"")
-            if expires >= now:
-                return _Message(position, body, headers)
-            self._context.counts.add(None, "expired_count")
-        except Unreadable as error:
-            self._context.losses.add(None, error, f"the history of {group}")
-        return _Message(position, None, b"")
-
-    def _peek(self, group: str, entry: Sealed) -> _Message:
-        """The ``entry``, which was given to members before."""
-        envelope = self._context.peek(entry[1], history_place(group))
-        if envelope is None or envelope.kind != GROUP or envelope.name != group:
-            return _Message(entry[0], None, b"")
-        return _Message(entry[0], envelope.body, envelope.headers)
-
-    def _live(self, group: str, messages: Iterable[_Message]) -> list[_Message]:
-        """Those of ``messages`` that are messages, and not older than the history is to be."""
-        kept = self._histories.rules.need(group)
-        oldest = (self._context.now() - kept.seconds) * 1000
-        live = [each for each in messages if each.body is not None and each.position[0] >= oldest]
-        return live[-kept.size :]
-
-    def _give(self, group: str, message: _Message, channel: str | None = None) -> None:
-        """Give a ``message`` to ``channel``, or to all members here."""
-        if message.body is None:
-            return
-        content, expires = LazyContent(self._serializer, data=message.body), self._context.now() + self._context.expiry
-        try:
-            self._store.deliver(group, content, message.headers, None, expires, channel)
-        except (ValueError, ChannelFull) as error:
-            self._context.losses.add(channel, error)
-        except Exception:  # an error in one message must not stop the next ones
-            logger.exception("A message to %s is lost", group)
-
-    @operation()
-    def history(self, group: str, limit: int | None, since: str | None) -> Script[History]:
-        """The operation that reads the history of ``group``, with ``limit`` and ``since`` as for ``Group.history``."""
-        asked = None if since is None else parse_position(since)
-        missed = None if asked is None else (yield from self._histories.since(group, asked).script())
-        if missed is not None:
-            entries = missed
-            messages = [each for each in (self._peek(group, entry) for entry in entries[1:]) if each.body is not None]
-        else:
-            entries = yield from self._histories.newest(group, self._histories.rules.need(group).size + 1).script()
-            after = [self._peek(group, entry) for entry in entries if asked is None or entry[0] > asked]
-            messages = self._live(group, after)
-        complete = since is None or missed is not None
-        position = position_text(entries[-1][0]) if entries else None
-        return made_history(
-            [(position_text(each.position), each.body or b"") for each in messages],
-            self._serializer,
-            limit,
-            position,
-            complete and (since is None or limit is None or len(messages) <= limit),
-        )
