@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from .. import exceptions, names
 from ..encoding import Content
 from .envelope import EXCLUDE, Deliver, Headers
+from .following import Follower
 from .history import History
 from .options import FULL_DELAY, LONGEST_DELAY, NOW, Capacities, CapacityRules, check_delay, check_seconds
 from .polling import PollingQueue, PollingSubscription, wait_for_message
@@ -316,6 +317,23 @@ class BaseChannelLayer(Faces, ABC):
         if attached is not None:
             attached.end()
         return None
+
+    def keeps_history(self, group: str) -> bool:
+        """Whether ``group`` keeps a history."""
+        return False
+
+    @property
+    def longest_history(self) -> float:
+        """For how many seconds messages are kept at most; 0 where no group keeps a history."""
+        return 0.0
+
+    def follow(self, queue: str, follower: Follower) -> None:
+        """Tell ``follower`` where the channels of ``queue``, which is attached, are in histories; until ``detach``.
+
+        Args:
+            queue: a name that ends in ``.<process>!``.
+            follower: gets their messages too that come from a history.
+        """
 
     async def is_served(self, channel: str) -> bool:
         """Whether a living process takes what is sent to ``channel``, of a queue of ``!``; True if in doubt."""

@@ -69,6 +69,11 @@ class HistoryRules:
         """The seconds of the group that keeps its history for the shortest time."""
         return min(kept.seconds for _, kept in self._patterns)
 
+    @property
+    def longest(self) -> float:
+        """The seconds of the group that keeps its history for the longest time; 0 where no group keeps one."""
+        return max((kept.seconds for _, kept in self._patterns), default=0.0)
+
     def _of(self, group: str) -> Kept | None:
         return next((kept for pattern, kept in self._patterns if pattern.fullmatch(group)), None)
 

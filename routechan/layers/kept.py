@@ -9,19 +9,17 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..encoding import LazyContent, Serializer
-from ..exceptions import ChannelFull
 from .history import History, HistoryRules, Kept, Position, made_history, parse_position, position_text
 from .losses import Losses
+from .missed import Missed, give_missed
 from .store import Store
 
 
 class _Message(NamedTuple):
-    """An entry; ``body`` is None for the one that a history begins with, which is no message."""
+    """An entry, and when it was sent."""
 
-    position: Position
+    missed: Missed
     time: float
-    body: bytes | None
-    headers: bytes
 
 
 class _Log:
@@ -65,8 +63,15 @@ class Histories:
             self._store.deliver(group, content, headers)
             return
         with self._lock:
-            self._append(group, kept, content.data, headers)
-            self._store.deliver(group, content, headers)
+            position = self._append(group, kept, content.data, headers)
+            self._store.deliver(group, content, headers, position=position)
+
+    def add(self, group: str, channel: str) -> None:
+        """Make ``channel`` a member of ``group``, which may keep a history; raises ``TooManyGroups``."""
+        if self._rules.of(group) is not None and self._store.follower_of(channel) is not None:
+            self.catch_up(group, channel, 0, None)
+        else:
+            self._store.add(group, channel)
 
     def catch_up(self, group: str, channel: str, last: int, since: str | None) -> bool | None:
         """The result of ``BaseChannelLayer.group_catch_up`` for ``group``, ``channel``, ``last`` and ``since``."""
@@ -77,13 +82,14 @@ class Histories:
             if since is None or not complete:
                 live = self._live(group, kept)
                 messages = live[-last:] if last else []
-            for message in messages:
-                content = LazyContent(self._serializer, data=message.body)
-                try:
-                    self._store.deliver(group, content, message.headers, only=channel)
-                except (ValueError, ChannelFull) as error:
-                    self._losses.add(channel, error)
-        return None if since is None else complete
+            recovered = None if since is None else complete
+            follower, position = self._store.follower_of(channel), self._logs[group].messages[-1].missed.position
+            if follower is not None and recovered is False:
+                follower.joined(group, channel, position, False)
+            give_missed(self._store, self._losses, group, channel, (each.missed for each in messages))
+            if follower is not None and recovered is not False:
+                follower.joined(group, channel, position, recovered)
+        return recovered
 
     def history(self, group: str, limit: int | None, since: str | None) -> History:
         """The result of ``BaseChannelLayer.group_history`` for ``group``, ``limit`` and ``since``."""
@@ -93,9 +99,9 @@ class Histories:
             if since is None or not complete:
                 messages = self._live(group, kept, parse_position(since))
             log = self._logs.get(group)
-            position = position_text(log.messages[-1].position) if log is not None else None
+            position = position_text(log.messages[-1].missed.position) if log is not None else None
         return made_history(
-            [(position_text(each.position), each.body or b"") for each in messages],
+            [(position_text(at), content.data) for (at, content, _), _ in messages if content is not None],
             self._serializer,
             limit,
             position,
@@ -107,7 +113,7 @@ class Histories:
         with self._lock:
             self._logs.clear()
 
-    def _append(self, group: str, kept: Kept, body: bytes | None, headers: bytes) -> None:
+    def _append(self, group: str, kept: Kept, body: bytes | None, headers: bytes) -> Position:
         now = self._store.clock()
         log = self._logs.pop(group, None)
         if log is None or self._is_over(log, now):
@@ -116,10 +122,12 @@ class Histories:
         milliseconds = int(time.time() * 1000)  # so that positions of an earlier process are before these
         after = self._last[0], self._last[1] + 1
         self._last = max((milliseconds, 0), after)
-        log.messages.append(_Message(self._last, now, body, headers))
+        content = None if body is None else LazyContent(self._serializer, data=body)
+        log.messages.append(_Message(Missed(self._last, content, headers), now))
         for name in tuple(self._logs)[:2]:  # those whose last message is the oldest
             if self._is_over(self._logs[name], now):
                 del self._logs[name]
+        return self._last
 
     def _is_over(self, log: _Log, now: float) -> bool:
         return log.messages[-1].time + log.kept.seconds < now
@@ -132,8 +140,8 @@ class Histories:
             log = self._logs[group]
         messages, asked = list(log.messages), parse_position(since)
         for index, message in enumerate(messages):
-            if message.position == asked:
-                return [each for each in messages[index + 1 :] if each.body is not None], True
+            if message.missed.position == asked:
+                return [each for each in messages[index + 1 :] if each.missed.content is not None], True
         return [], since is None
 
     def _live(self, group: str, kept: Kept, after: Position | None = None) -> list[_Message]:
@@ -142,6 +150,8 @@ class Histories:
         live = [
             each
             for each in self._logs[group].messages
-            if each.body is not None and each.time >= oldest and (after is None or each.position > after)
+            if each.missed.content is not None
+            and each.time >= oldest
+            and (after is None or each.missed.position > after)
         ]
         return live[-kept.size :]

@@ -16,6 +16,7 @@ from ..exceptions import ChannelFull
 from .delays import Delays
 from .envelope import Deliver, Headers
 from .faces import StoreChannelLayer, StoreSyncLayer
+from .following import Follower
 from .history import History, HistoryRules, check_number
 from .kept import Histories
 from .losses import Losses
@@ -84,7 +85,8 @@ class InMemoryChannelLayer(StoreChannelLayer):
         self._store = Store(self.process, expiry, group_expiry, rules, clock, self._counts)
         self._receiver = Receiver(self._store, NoSource(), Opener(serializer, Losses(self._counts)), BLOCKING_WAIT)
         self._marks = names.Marks(self.process)
-        self.histories = Histories(HistoryRules(history), self._store, serializer)
+        self._rules = HistoryRules(history)
+        self.histories = Histories(self._rules, self._store, serializer)
         self._sync = InMemorySyncLayer(self, self._store, serializer, self._marks)
 
     @property
@@ -141,6 +143,16 @@ class InMemoryChannelLayer(StoreChannelLayer):
 
     def detach(self, queue: str) -> None:
         self._store.detach(queue)
+
+    def keeps_history(self, group: str) -> bool:
+        return self._rules.of(group) is not None
+
+    @property
+    def longest_history(self) -> float:
+        return self._rules.longest
+
+    def follow(self, queue: str, follower: Follower) -> None:
+        self._store.followers[queue] = follower
 
     async def check_foreign(self, channel: str, queue: str) -> None:
         if self._marks.is_foreign(queue):
@@ -216,7 +228,7 @@ class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
             self._deliver(group, lazy, encoded)
 
     def group_add(self, group: str, channel: str) -> None:
-        self._store.add(names.check_group_name(group), self._check(channel))
+        self._histories.add(names.check_group_name(group), self._check(channel))
 
     def group_catch_up(self, group: str, channel: str, *, last: int = 0, since: str | None = None) -> bool | None:
         check_number("last", last)

@@ -17,10 +17,12 @@ from ..encoding import LazyContent
 from ..exceptions import ChannelFull, InvalidContent, InvalidName, TooManyGroups
 from ..telemetry.counters import counters
 from .envelope import MESSAGE, Deliver, Envelope, excluded, make_envelope
+from .following import Follower
+from .history import Position
 from .memberships import Memberships, leave_out
 from .options import CapacityRules
 from .statistics import Counts
-from .waiters import Subscriber, Waiter, in_turn, wake
+from .waiters import Subscriber, Waiter, forget, in_turn, remember, wake
 
 
 class Store:
@@ -54,6 +56,7 @@ class Store:
         self.clock = clock
         self.counts = counts
         self.attached: dict[str, Deliver] = {}
+        self.followers: dict[str, Follower] = {}  # queue name -> who hears of histories; each is attached too
         self._own = f".{process}!"
         #: The queue of a channel; raises ``InvalidName``.
         self.queue_of = functools.lru_cache(maxsize=16_384)(self._queue_of)
@@ -162,7 +165,7 @@ class Store:
                             del self._queues[queue]
                         waiter.item = item
                         return True
-            self._remember_waiter(waiter)
+            remember(self._waiters, waiter)
             return False
 
     def subscribe(self, subscriber: Subscriber) -> bool:
@@ -179,7 +182,7 @@ class Store:
                         if not stored:
                             del self._queues[queue]
             if subscriber.slots and subscriber not in self._waiters.get(subscriber.queues[0], ()):
-                self._remember_waiter(subscriber)
+                remember(self._waiters, subscriber)
             return subscriber.slots > 0
 
     def widen(self, subscriber: Subscriber, queue: str) -> Sequence[str]:
@@ -191,7 +194,7 @@ class Store:
         """End the wait of ``waiter``; ``put_back`` gives its message to the next waiter, or back to its place (R7)."""
         woken: list[Waiter] = []
         with self._lock:
-            self._forget_waiter(waiter)
+            forget(self._waiters, waiter)
             for item in waiter.give_back() if put_back else ():
                 self._put_back(item, woken)
         self.wake(woken)
@@ -252,10 +255,10 @@ class Store:
                 try:
                     waits = waiter.give(item)
                 except RuntimeError:  # its event loop is closed
-                    self._forget_waiter(waiter)
+                    forget(self._waiters, waiter)
                     continue
                 if not waits:
-                    self._forget_waiter(waiter)
+                    forget(self._waiters, waiter)
                     woken.append(waiter)
                 elif len(self._waiters[queue]) > 1:  # the next message goes to another waiter
                     self._waiters[queue].remove(waiter)
@@ -277,21 +280,6 @@ class Store:
         if not self._give(queue, item, woken):
             stored = self._queues.setdefault(queue, deque())
             stored.insert(sum(earlier.place < item.place for earlier in stored), item)
-
-    def _remember_waiter(self, waiter: Waiter) -> None:
-        for queue in waiter.queues:
-            if queue in self._waiters:
-                self._waiters[queue].append(waiter)
-            else:
-                self._waiters[queue] = [waiter]
-
-    def _forget_waiter(self, waiter: Waiter) -> None:
-        for queue in waiter.queues:
-            waiting = self._waiters.get(queue)
-            if waiting is not None and waiter in waiting:
-                waiting.remove(waiter)
-                if not waiting:
-                    del self._waiters[queue]
 
     def _live(self, queue: str) -> deque[Envelope]:
         """The queue without expired messages; an empty queue is forgotten until something is put."""
@@ -326,7 +314,15 @@ class Store:
     def discard(self, group: str, channel: str) -> bool:
         """Whether ``channel``, whose membership of ``group`` this ends, was the last of its queue there."""
         with self._lock:
-            return self._memberships.discard(group, channel)
+            last = self._memberships.discard(group, channel)
+            follower = self.follower_of(channel)
+            if follower is not None:
+                follower.left(group, channel)
+            return last
+
+    def follower_of(self, channel: str) -> Follower | None:
+        """Who hears of the histories of the groups of ``channel``; None for no one."""
+        return self.followers.get(names.queue_name(channel)) if self.followers else None
 
     def forget(self, channel: str) -> list[tuple[str, bool]]:
         """The groups whose membership of ``channel`` this ends, each with whether it was the last of its queue."""
@@ -366,12 +362,13 @@ class Store:
         queue_name: str | None = None,
         expires: float | None = None,
         only: str | None = None,
+        position: Position | None = None,
     ) -> None:
         """Send ``content`` to the members of ``group`` in ``queue_name``, or in all queues, or to one of them ``only``.
 
         Full members miss it. It came from another process if ``expires`` (seconds) is given. Attached queues get no
         ``headers``, and a member that these exclude gets nothing. Raises ``InvalidContent`` where some members cannot
-        take it; the others got it.
+        take it; the others got it. ``position`` is that in the history of the group, where it has one.
         """
         refused: InvalidContent | None = None
         queues = self.members(group, queue_name) if only is None else {names.queue_name(only): [only]}
@@ -380,8 +377,11 @@ class Store:
         for name in [name for name in queues if name in self.attached]:  # first: their content needs no bytes
             members = queues.pop(name)
             deliver = self.attached.get(name)
+            follower = self.followers.get(name) if position is not None else None
             try:
-                if deliver is not None:
+                if follower is not None and position is not None:
+                    follower.placed(members, content.content, group, position)
+                elif deliver is not None:
                     deliver(members, content.content)
             except ChannelFull:
                 self.counts.add(name, "dropped_count")
@@ -418,6 +418,7 @@ class Store:
         """The memberships under ``queue_name``, as ``(group, channel)``, which this ends with its ``attach``."""
         with self._lock:
             self.attached.pop(queue_name, None)
+            self.followers.pop(queue_name, None)
             return self._memberships.end_queue(queue_name)
 
     def flush(self) -> None:

@@ -144,3 +144,22 @@ def _resolve(waiters: list[LoopWaiter]) -> None:
 def in_turn(queues: Sequence[str]) -> Sequence[str]:
     """The ``queues`` in random order, so that a busy channel does not starve a quiet one (2.3)."""
     return queues if len(queues) < 2 else random.sample(queues, len(queues))
+
+
+def remember(waiters: dict[str, list[Waiter]], waiter: Waiter) -> None:
+    """Put ``waiter`` among ``waiters``, by queue, behind the others."""
+    for queue in waiter.queues:
+        if queue in waiters:
+            waiters[queue].append(waiter)
+        else:
+            waiters[queue] = [waiter]
+
+
+def forget(waiters: dict[str, list[Waiter]], waiter: Waiter) -> None:
+    """Take ``waiter`` out of ``waiters``, which are by queue."""
+    for queue in waiter.queues:
+        waiting = waiters.get(queue)
+        if waiting is not None and waiter in waiting:
+            waiting.remove(waiter)
+            if not waiting:
+                del waiters[queue]

@@ -17,6 +17,7 @@ from ...encoding import MAX_SIZE, Content, Serializer
 from ...exceptions import ChannelLayerUnavailable, InvalidName
 from ..envelope import Deliver, Headers
 from ..faces import StoreChannelLayer, StoreSyncLayer
+from ..following import Follower
 from ..history import History, HistoryRules, check_number
 from ..leased import Leased
 from ..options import CHANNEL_BYTES, MAX_GROUPS, NOW, Capacities, check_seconds
@@ -112,6 +113,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         self.channel_capacity = channel_capacity
         self.prefix = prefix
         self.lease = lease
+        self._rules = HistoryRules(history)
         self.hosts = parse_hosts(hosts, connection_kwargs)
         cipher = make_cipher(symmetric_encryption_keys)
         self._make_engine = partial(
@@ -129,7 +131,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
             send_timeout=send_timeout,
             mark=names.layer_mark(f"{prefix} {sorted(map(str, self.hosts))}"),
             clock=clock or RedisClock(),
-            history=HistoryRules(history),
+            history=self._rules,
         )
         self._start()
         self._sync = RedisSyncLayer(self)
@@ -257,6 +259,16 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
 
     def attach(self, queue: str, deliver: Deliver) -> None:
         self._engine.attach(queue, deliver)
+
+    def keeps_history(self, group: str) -> bool:
+        return self._rules.of(group) is not None
+
+    @property
+    def longest_history(self) -> float:
+        return self._rules.longest
+
+    def follow(self, queue: str, follower: Follower) -> None:
+        self._engine.store.followers[queue] = follower
 
     def detach(self, queue: str) -> Awaitable[None] | None:
         return self._engine.ask(self._engine.detach(queue))

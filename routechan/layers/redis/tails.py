@@ -16,12 +16,13 @@ from ...exceptions import ChannelLayerUnavailable, TooManyGroups
 from ...telemetry.counters import counters
 from ...telemetry.repeats import Repeats
 from ..history import Position, parse_position, position_text
+from ..missed import Missed
 from ..store import Store
 from .commands.entries import Found, Sealed, Told, told_in
 from .commands.history import LAST, POSITION, SINCE, CatchUp, Histories
 from .commands.script import Callback, Operation
 from .driver import Driver
-from .giving import Giving, Message
+from .giving import Giving
 
 logger = logging.getLogger("routechan")
 
@@ -46,8 +47,8 @@ class _Tail:
         self.ahead: deque[Sealed] = deque()  # what was read and not given yet, in the place of what told of it
         self.given = position  # what members have got
         self.released = position  # what they are to get
-        self.recent: deque[Message] | None = None  # the whole history up to ``given``, while it is asked for
-        self.loading: deque[Message] | None = None  # what was given since ``recent`` is being read
+        self.recent: deque[Missed] | None = None  # the whole history up to ``given``, while it is asked for
+        self.loading: deque[Missed] | None = None  # what was given since ``recent`` is being read
         self.used = 0.0  # when it was last asked for, on the clock of ``time.monotonic``
 
 
@@ -116,15 +117,25 @@ class Tails:
                 tail.needed = tail.released = max(position, self._early.pop(group, position))
                 self._read(group, tail)
             if not last and since is None and tail.given == position:
-                return self._store.add(group, channel)
+                first = self._store.add(group, channel)
+                self._tell_joined(group, channel, position, None)
+                return first
         request = self.catch_up(group, channel, last, since if isinstance(since, str) else None, position)
 
+        follower = self._store.follower_of(channel)
+        if follower is not None:
+            follower.joining(group, channel)
+
         def joined(_: object, error: BaseException | None) -> None:
+            if error is not None and follower is not None:
+                follower.left(group, channel)
             if isinstance(error, TooManyGroups):
                 refuse(error)
 
-        with suppress(ChannelLayerUnavailable):  # memberships are written again when Redis is back
+        try:
             self._driver.start(request, joined)
+        except ChannelLayerUnavailable as error:  # memberships are written again when Redis is back
+            joined(None, error)
         return False
 
     def leave(self, group: str, channel: str) -> None:
@@ -192,6 +203,8 @@ class Tails:
         with self._lock:
             tail = self._tails.get(group)
             if (group, channel) not in self._joining or tail is None:
+                if (follower := self._store.follower_of(channel)) is not None:
+                    follower.left(group, channel)
                 return None  # it has left meanwhile
             self._joining.discard((group, channel))
             if request.joined is not None:
@@ -203,12 +216,21 @@ class Tails:
             except TooManyGroups as error:
                 return error
             if not request.asks and (member or request.joined is None):
+                self._tell_joined(group, channel, tail.given, None)
                 return None
             tail.used = time.monotonic()
             recovered, missed = self._giving.missed(tail.recent or (), request, member)
-            for message in missed:
-                self._giving.give(group, message, channel)
+            if recovered is False:
+                self._tell_joined(group, channel, tail.given, False)
+            self._giving.give_one(group, channel, missed)
+            if recovered is not False:
+                self._tell_joined(group, channel, tail.given, recovered)
             return recovered
+
+    def _tell_joined(self, group: str, channel: str, position: Position, recovered: bool | None) -> None:
+        follower = self._store.follower_of(channel)
+        if follower is not None:
+            follower.joined(group, channel, position, recovered)
 
     # Reading
 
@@ -342,6 +364,9 @@ class Tails:
         """Say that members here miss messages that nobody can give them any more."""
         tail.recent = tail.loading = None
         counters.history_gaps += 1
+        for queue, members in self._store.members(group).items():
+            if (follower := self._store.followers.get(queue)) is not None:
+                follower.missing(group, members)
         more = self._repeats.more("gap")
         if more is not None:
             logger.warning(
