@@ -14,6 +14,7 @@ from . import names
 from .encoding import Content
 from .exceptions import NoHistory
 from .layers.base import EXCLUDE, NOW, BaseChannelLayer, SyncChannelLayer
+from .layers.claims import Claims
 from .layers.history import History
 from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
 from .sending.target import Target
@@ -36,6 +37,9 @@ class Channel(Target):
 
     #: Whether the connection behind this channel is known to be closed. Only a message's reply channel knows.
     closed = False
+
+    #: What the client of a socket that came back says it has. Only a message's reply channel knows.
+    claims: Claims | None = None
 
     _read_by_name = True
 
@@ -135,10 +139,11 @@ class Group(Target):
             channel: a ``Channel`` or its name.
             last: how many of the last messages it is given.
             since: the position of the last message that its client has: all messages after that are given to it, and
-                ``last`` only if some are no longer kept.
+                ``last`` only if some are no longer kept. For a message's reply channel whose client came back it is
+                what that client has, unless it is given.
 
         Returns:
-            Whether it was given all that came after ``since``; None without that.
+            Whether it was given all that came after ``since``; None if nobody asked for that.
 
         Raises:
             NoHistory: ``last`` or ``since``, and the group keeps no history.
@@ -146,11 +151,26 @@ class Group(Target):
             WouldBlock: on an event loop, where ``aadd`` is to be used.
         """
         self._refuse_on_loop("add", "channel")
+        claims = channel.claims if isinstance(channel, Channel) else None
+        if claims is not None and since is None:
+            since = self._claimed(claims)
         if not last and since is None:
             self.channel_layer.group_add(self.name, _name_of(channel))
             return None
-        recovered: bool | None = self._kept_by().group_catch_up(self.name, _name_of(channel), last=last, since=since)
+        recovered: bool | None
+        try:
+            recovered = self._kept_by().group_catch_up(self.name, _name_of(channel), last=last, since=since)
+        except BaseException:
+            if claims is not None:
+                claims.give_back(self.name)
+            raise
         return recovered
+
+    def _claimed(self, claims: Claims) -> str | None:
+        """The position that the client of a socket has in the history of this group, if there is one."""
+        face = self.channel_layer
+        keeps = isinstance(face, SyncChannelLayer) and face.layer.keeps_history(self.name)
+        return claims.take(self.name) if keeps else None
 
     def discard(self, channel: Channel | str) -> None:
         """End the membership of ``channel``, a ``Channel`` or its name, at once; silent where there is none."""
@@ -163,10 +183,18 @@ class Group(Target):
         Returns:
             What ``add`` returns.
         """
+        claims = channel.claims if isinstance(channel, Channel) else None
+        if claims is not None and since is None:
+            since = self._claimed(claims)
         if not last and since is None:
             await self._layer.group_add(self.name, _name_of(channel))
             return None
-        return await self._layer.group_catch_up(self.name, _name_of(channel), last=last, since=since)
+        try:
+            return await self._layer.group_catch_up(self.name, _name_of(channel), last=last, since=since)
+        except BaseException:
+            if claims is not None:
+                claims.give_back(self.name)
+            raise
 
     async def adiscard(self, channel: Channel | str) -> None:
         """``discard`` a ``channel`` from async code."""

@@ -7,7 +7,7 @@ for it. Neither imports the other, so one server serves consumers of both kinds.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from .encoding import Content
 
@@ -42,13 +42,29 @@ def first_of(channel: str, content: Content) -> bool:
     return begins is not None and str(content.get("reply_channel")).startswith(begins)
 
 
+class Recovering(Protocol):
+    """Where a connection is in the histories of its groups. Lifetime: connection."""
+
+    claims: Any
+    """What its client says it has: ``layers.claims.Claims``, or None."""
+
+    def headers(self) -> dict[str, Any]:
+        """The headers with which its next event goes to a worker."""
+
+    def began(self) -> None:
+        """A consumer of the connection begins."""
+
+    def flushed(self) -> None:
+        """It has ended, or taken a step, and what it has sent is on its way."""
+
+
 class Outlet(Protocol):
     """Where a connection's replies leave. Lifetime: connection.
 
     ``name`` is its reply channel. ``client`` is whose connection it is, as far as the server knows: the address, else
     the name; where threads are scarce, clients take turns. ``closed``: nothing more may be sent. ``paced``: an
     immediate send from a consumer's thread waits until the client has taken it. ``changes``: how often it was said,
-    with ``CHANGED``, that what is kept between its events has changed.
+    with ``CHANGED``, that what is kept between its events has changed. ``recovery``: None where no client is told.
     """
 
     name: str
@@ -56,6 +72,10 @@ class Outlet(Protocol):
     closed: bool
     paced: bool
     changes: int
+
+    @property
+    def recovery(self) -> Recovering | None:
+        """Where it is in histories; None where its client is not told that."""
 
     def deliver(self, content: Content) -> Awaitable[None] | None:
         """Take ``content``, a message of the reply channel, on the event loop.

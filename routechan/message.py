@@ -12,6 +12,7 @@ from .channel import Channel
 from .encoding import Content
 from .inspection import name_that_thing
 from .layers.base import BaseChannelLayer
+from .layers.claims import Claims
 from .names import is_of_a_socket
 from .outbox import open_outbox
 
@@ -59,6 +60,19 @@ class _SocketChannel(Channel):
     ) -> Awaitable[None] | None:
         socket_reply(content)
         return super()._post(layer, content, delay, headers)
+
+
+def claiming(content: Content, channel_layer: Any, claims: Claims) -> Channel:
+    """The reply channel of a message of a socket that came back.
+
+    Args:
+        content: That of the message.
+        channel_layer: The 1.x face of the layer.
+        claims: What the client of the socket says it has.
+    """
+    channel = _SocketChannel(content["reply_channel"], channel_layer=channel_layer)
+    channel.claims = claims
+    return channel
 
 
 class _Given:

@@ -201,6 +201,7 @@ class _Gone:
     closed = True
     paced = False
     changes = 0
+    recovery = None
 
     def __init__(self, name: str) -> None:
         self.name = self.client = name

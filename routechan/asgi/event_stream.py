@@ -213,13 +213,16 @@ def encoded(event: Event) -> bytes:
     """A message as an event of a stream: text as lines of data, bytes as ``event: bytes`` in base64.
 
     Args:
-        event: The message, as ``websocket.send``.
+        event: The message, as ``websocket.send``, maybe with an ``id`` and a type, ``event``.
     """
     text: Any = event.get("text")
+    head = b"id: %s\n" % event["id"].encode() if "id" in event else b""
     if text is None:
-        return b"event: bytes\ndata: %s\n\n" % base64.b64encode(event["bytes"])
+        return b"%bevent: bytes\ndata: %s\n\n" % (head, base64.b64encode(event["bytes"]))
+    if "event" in event:
+        head += b"event: %s\n" % event["event"].encode()
     lines = "\ndata: ".join(_LINE_ENDS.split(text))
-    return f"data: {lines}\n\n".encode()
+    return head + f"data: {lines}\n\n".encode()
 
 
 def _size(event: Event) -> int:

@@ -185,6 +185,7 @@ class _Response(Writer):
 
     paced = True  # a thread waits for the client for up to ``http_timeout`` seconds, then the response is lost
     changes = 0  # nothing is kept for a request, which has two events
+    recovery = None
 
     def __init__(self, name: str, client: str, send: Send, server: Server, path: str) -> None:
         super().__init__(self._sent, server.options.socket_bytes, server.waiting)

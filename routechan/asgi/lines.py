@@ -6,8 +6,8 @@ The specification is ``docs/spec/client-protocol.rst``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import AnyStr, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import AnyStr, NamedTuple, Protocol
 
 from ..encoding import Content
 from . import translation
@@ -82,6 +82,26 @@ def hide_offer(scope: Scope, connect: Content) -> None:
     connect["headers"] = headers
 
 
+def since(scope: Scope) -> str | None:
+    """The id that a client comes back with on a WebSocket; None if it has none.
+
+    Args:
+        scope: The connection's ASGI scope.
+    """
+    offered = scope.get("subprotocols") or ()
+    return next((offer[len(SINCE) :] for offer in offered if offer.startswith(SINCE)), None)
+
+
+def last_event_id(scope: Scope) -> str | None:
+    """The id that a client comes back with on an event stream; None if it has none.
+
+    Args:
+        scope: The ASGI scope of the request.
+    """
+    found = (value.decode("latin-1") for name, value in scope.get("headers") or () if name.lower() == b"last-event-id")
+    return next(found, "") or None
+
+
 def _is_ours(offer: bytes) -> bool:
     return offer == PROTOCOL.encode() or offer.startswith(SINCE.encode())
 
@@ -150,3 +170,38 @@ def read(event: Event) -> Frame:
 
 def _parted(frame: AnyStr, end: int) -> tuple[AnyStr, AnyStr]:
     return (frame, frame[:0]) if end < 0 else (frame[:end], frame[end + 1 :])
+
+
+# On an event stream
+
+
+def _with_id(event: Event, line: str) -> Event:
+    return {**event, "id": line} if line else event
+
+
+def _told(word: str, argument: object, body: str | bytes = "") -> Event:
+    return {"type": "websocket.send", "text": word, "event": word, "id": str(argument)}
+
+
+class _Said(Protocol):
+    def __call__(self, word: str, argument: object, body: str | bytes = "") -> Event:
+        """The event that says ``word`` with ``argument`` and ``body``."""
+
+
+class Voice(NamedTuple):
+    """How the server itself speaks to a client.
+
+    Args:
+        framed: A message with an id, which is empty where it has none.
+        said: A word, with an id or a number, and a body.
+    """
+
+    framed: Callable[[Event, str], Event]
+    said: _Said
+
+
+#: On a WebSocket.
+VOICE = Voice(framed, said)
+
+#: On an event stream, whose events have an ``id`` and a type, ``event``, of their own.
+STREAM_VOICE = Voice(_with_id, _told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..limits.rules import Rate
 
@@ -51,6 +51,8 @@ class ServerOptions:
         health_path: The path of the health page, which is served before any route; None for no such page.
         metrics_path: The path of the Prometheus metrics, likewise.
         root_path: The path that the site is served below, such as ``/app``, in place of the one the ASGI server tells.
+        secrets: What all processes of a site share, and nobody else has, such as the SECRET_KEY of Django: the first
+            writes the ids that clients come back with, each reads them. Without any a process reads its own ids only.
         debug: Whether a client whose handshake is refused is told why.
 
     Raises:
@@ -77,12 +79,15 @@ class ServerOptions:
     metrics_path: str | None = None
     root_path: str = ""
     debug: bool = False
+    secrets: Sequence[str | bytes] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for name in ALWAYS:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is a number above 0, not {value!r:.100}; this limit cannot be switched off")
+        if isinstance(self.secrets, (str, bytes)) or not all(self.secrets):
+            raise ValueError("secrets is a list of str or bytes, none of them empty")
         for name in ("frame_rate", "handshake_rate"):
             self.rate(name)
         if not isinstance(self.root_path, str):

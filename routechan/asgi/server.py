@@ -22,13 +22,15 @@ from . import translation
 from .addresses import Addresses
 from .disconnects import Disconnects
 from .fence import Fence
+from .ids import Ids
 from .neighbours import Neighbours
 from .options import ServerOptions
 from .origin import Origins
 from .posts import Posts
 from .reply_channels import ReplyChannels
 from .signals import StopSignals
-from .translation import ResponseReply, SocketReply
+from .socket_channels import SocketChannels
+from .translation import ResponseReply
 from .waiting import Waiting
 
 logger = logging.getLogger("routechan")
@@ -68,7 +70,7 @@ class Server:
     layer: BaseChannelLayer
     options: ServerOptions
     stopping: bool = field(default=False, init=False)
-    sockets: ReplyChannels[SocketReply] = field(init=False)
+    sockets: SocketChannels = field(init=False)
     responses: ReplyChannels[ResponseReply] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,8 +79,11 @@ class Server:
         self.waiting = Waiting(self.options.server_bytes)
         options = self.options
         self.addresses = Addresses(options.address_sockets, options.rate("handshake_rate"), monotonic)
-        self.sockets = ReplyChannels("websocket.send", translation.socket_reply, self.layer)
+        self.sockets = SocketChannels(self.layer)
         self.responses = ReplyChannels("http.response", translation.response_reply, self.layer)
+        longest = self.layer.longest_history
+        #: Writes and reads what clients keep to come back with; None where no group keeps a history.
+        self.ids = Ids(options.secrets, longest) if longest else None
         self.disconnects = Disconnects(self.consumers, self.layer, self.repeats)
         self.fence = Fence(self.layer, self.sockets)
         self._signals = StopSignals(self._stop_soon)

@@ -13,7 +13,9 @@ from ..telemetry.counters import counters
 from ..telemetry.log_fields import log_fields
 from ..telemetry.repeats import Repeats
 from . import lines
+from .lines import Voice
 from .options import ServerOptions
+from .recovery import Recovery
 from .translation import CHANGED_ELSEWHERE, Denial, Event, SocketReply, may_close_with, socket_reply
 from .waiting import Waiting
 from .writer import Send, Writer
@@ -65,9 +67,11 @@ class Socket(Writer):
         "dropped",
         "name",
         "path",
+        "recovery",
         "speaks",
         "subprotocol",
         "told",
+        "voice",
     )
 
     def __init__(
@@ -92,6 +96,10 @@ class Socket(Writer):
         self.client = client
         self.subprotocol = subprotocol
         self.speaks = subprotocol == lines.PROTOCOL  # whether each frame begins with a line
+        #: How ids are told to its client; None if they are not.
+        self.voice: Voice | None = lines.VOICE if self.speaks else None
+        #: Where it is in histories; None for one whose client is not told, or where no group keeps one.
+        self.recovery: Recovery | None = None
         self.accepted = False
         self.closed = False
         self.told = False  # whether consumers have been told that the socket is gone
@@ -118,8 +126,8 @@ class Socket(Writer):
         """
         self.reply(socket_reply(content))
 
-    def reply(self, reply: SocketReply) -> None:
-        """Carry out a parsed ``reply``; closed sockets send nothing."""
+    def reply(self, reply: SocketReply, id: str = "") -> None:
+        """Carry out a parsed ``reply``, whose data is given an ``id``; closed sockets send nothing."""
         if reply is CHANGED_ELSEWHERE:
             self.changes += 1
             return
@@ -128,8 +136,8 @@ class Socket(Writer):
         accept, data, close, reason = reply
         if self.accepted:
             if data is not None:
-                if self.speaks:
-                    data = lines.framed(data)
+                if self.voice is not None:
+                    data = self.voice.framed(data, id)
                 if not self.write(data, self._capacity):
                     self._overflow_with(data)
                     return
@@ -140,21 +148,21 @@ class Socket(Writer):
             self._deny(reason)
         elif accept or data is not None:
             self._accept()
-            self.reply(reply)
+            self.reply(reply, id)
         elif close is not None:
             self._deny(None)
 
     def say(self, word: str, argument: object, body: str | bytes = "") -> None:
-        """Send a line of the server itself to a client that asked for lines; nothing where the socket is not open.
+        """Tell a client that asked for it what the server itself says; nothing where the socket is not open.
 
         Args:
             word: Such as ``joined``, without the ``!``.
             argument: An id or a number.
             body: What comes behind the line.
         """
-        if not self.speaks or not self.accepted or self.closed:
+        if self.voice is None or not self.accepted or self.closed:
             return
-        frame = lines.said(word, argument, body)
+        frame = self.voice.said(word, argument, body)
         if self.write(frame, self._capacity):
             counters.frames_sent += 1
         else:
@@ -240,6 +248,7 @@ class Socket(Writer):
         self.closed = True
         self._look = _look_no_more
         self._ended = _ignore  # breaks the reference cycle, so that a closed connection is freed at once
+        self.recovery = None  # likewise
         super().lost()
 
     async def writable(self) -> None:
@@ -253,6 +262,8 @@ class Socket(Writer):
         if self.subprotocol is not None:
             event["subprotocol"] = self.subprotocol
         self.write(event, self._capacity)
+        if self.recovery is not None:
+            self.recovery.accepted()
 
     def overflow(self, limit: str, event: Event | None = None) -> None:
         """Close with 1013, because ``limit``, an option, is reached; drop what waits for the client, and ``event``."""

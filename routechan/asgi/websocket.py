@@ -13,7 +13,7 @@ from ..interfaces import SOCKET_CHANNELS
 from ..limits.clients import address_of
 from ..telemetry.counters import counters
 from ..telemetry.log_fields import log_fields
-from . import lines, translation
+from . import lines, recovery, translation
 from .disconnects import DISCONNECT, LEAVE_TIMEOUT, Leaving, handed_in
 from .frames import FrameLimits
 from .refusals import refuse
@@ -136,6 +136,7 @@ class _Connection:
             ended=self._ended,
             look=self._look,
         )
+        recovery.begin(self.socket, server.ids, scope)
         self.events = server.consumers.connection(self.socket)
         self._server = server
         self._aborts = translation.ABORTS in extensions

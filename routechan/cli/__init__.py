@@ -25,7 +25,7 @@ from ..layers.redis import RedisChannelLayer
 from ..monitor import terminal
 from ..upgrade import command as upgrade
 from ..worker.supervisor import ParentLink
-from .arguments import KEYS_VARIABLE, REDIS_VARIABLE, parser
+from .arguments import KEYS_VARIABLE, REDIS_VARIABLE, SECRETS_VARIABLE, parser
 from .serving import check, serve, serve_several
 
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _by_hand(options, make_layer(options, os.environ))
         check(options, parent)
         layer = make_layer(options, os.environ)
-        application = make_application(options, layer)
+        application = make_application(options, layer, os.environ)
     except (InvalidChannelLayerError, MissingExtra, ValueError) as error:
         command.error(str(error))
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -85,12 +85,15 @@ def make_layer(options: argparse.Namespace, environment: Mapping[str, str]) -> R
     return RedisChannelLayer(**config)
 
 
-def make_application(options: argparse.Namespace, layer: RedisChannelLayer) -> Application:
+def make_application(
+    options: argparse.Namespace, layer: RedisChannelLayer, environment: Mapping[str, str]
+) -> Application:
     """The relaying server.
 
     Args:
         options: of the command line.
         layer: the workers' layer.
+        environment: the environment variables.
 
     Raises:
         ValueError: no ``--allow-origin`` was given.
@@ -109,6 +112,7 @@ def make_application(options: argparse.Namespace, layer: RedisChannelLayer) -> A
             **dict(options.limit),
             health_path=options.health_path or None,
             metrics_path=options.metrics_path or None,
+            secrets=tuple(environment.get(SECRETS_VARIABLE, "").split()),
             root_path=options.root_path,  # not uvicorn's option, which writes it before paths that have it already
         ),
         relay_http=options.http,

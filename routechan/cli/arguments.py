@@ -14,6 +14,7 @@ from ..upgrade import command as upgrade
 
 #: Secrets, which a command line would show to everybody on the machine. Several are separated by spaces.
 REDIS_VARIABLE, KEYS_VARIABLE = "ROUTECHAN_REDIS", "ROUTECHAN_ENCRYPTION_KEYS"
+SECRETS_VARIABLE = "ROUTECHAN_SECRETS"
 
 EPILOG = (
     f"Environment: {REDIS_VARIABLE}, URLs of Redis; {KEYS_VARIABLE}, the symmetric_encryption_keys of the layer. "

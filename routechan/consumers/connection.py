@@ -22,7 +22,7 @@ from ..message import Message
 from ..outbox import Outbox, flush
 from ..telemetry.counters import counters
 from .dispatch import Dispatcher, Invocation
-from .stream import Stream
+from .stream import Stream, flush_and_tell
 from .threads import SOCKET_STREAMS, STREAM_THREADS, Threads
 from .watchdog import Watchdog
 
@@ -96,6 +96,7 @@ class _OwnReplyChannel(Channel):
         super().__init__(outlet.name, channel_layer=channel_layer)
         self.post = self.apost = outlet.deliver  # type: ignore[method-assign]
         self._outlet = outlet
+        self.claims = None if outlet.recovery is None else outlet.recovery.claims
         self._read_by_name = False
         self._loop = asyncio.get_running_loop()
         if outlet.paced:
@@ -134,6 +135,7 @@ class Connection:
         outlet: where replies leave; None for a message that came over the layer, whose replies go over it too.
         flush: delivers what a consumer has sent when it has ended. Streams deliver theirs themselves.
         ended: called on the loop, with the connection, when a plain consumer has ended and its sends are delivered.
+        reply_channel: that of the message, where there is no outlet and it is none like all others.
         streamed: likewise when a stream has ended and its last sends are on their way, with whether it has failed.
     """
 
@@ -145,6 +147,7 @@ class Connection:
         "_flush",
         "_idle",
         "_outlet",
+        "_recovery",
         "_reply_channel",
         "_runtime",
         "_streamed",
@@ -162,13 +165,15 @@ class Connection:
         flush: Flush = flush,
         ended: Callable[[Connection], object] | None = None,
         streamed: Callable[[Connection, bool], object] | None = None,
+        reply_channel: Channel | None = None,
     ) -> None:
         self._runtime = runtime
         self._dispatcher = runtime.dispatcher
         self._outlet = outlet
         self._client = None if outlet is None else outlet.client
-        self._reply_channel = None if outlet is None else _OwnReplyChannel(outlet, runtime.layer)
-        self._flush = flush
+        self._reply_channel = reply_channel if outlet is None else _OwnReplyChannel(outlet, runtime.layer)
+        self._recovery = None if outlet is None else outlet.recovery
+        self._flush = flush if self._recovery is None else partial(flush_and_tell, self._recovery)
         self._ended = ended
         self._streamed = streamed
         self._context: Context | None = None  # that of the last event which went to a thread
@@ -196,6 +201,8 @@ class Connection:
         invocation = self._dispatcher.match(message, trace)
         if invocation is None:
             return self._unrouted(message)
+        if self._recovery is not None:
+            self._recovery.began()
         kind = invocation.kind
         if kind is Kind.PLAIN:
             self.running = True

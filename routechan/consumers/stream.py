@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency import maybe_await
-from ..interfaces import Outlet
+from ..interfaces import Outlet, Recovering
 from ..outbox import flush
 from .dispatch import Invocation
 
@@ -38,6 +40,8 @@ class Stream:
         self._runtime = runtime
         self._outlet = outlet
         self._generator = generator
+        recovery = None if outlet is None else outlet.recovery
+        self._flush = flush if recovery is None else partial(flush_and_tell, recovery)
         #: The task that runs it, which lasts as long as the generator.
         self.task: asyncio.Task[None] | None = None
         self._ending = False
@@ -99,7 +103,7 @@ class Stream:
 
     async def _deliver(self) -> bool:
         """Whether the connection wants another step, once this one is delivered."""
-        await maybe_await(flush(self.invocation))
+        await maybe_await(self._flush(self.invocation))
         if self._outlet is None:
             return True
         await self._outlet.writable()
@@ -107,9 +111,33 @@ class Stream:
 
     def _deliver_rest(self) -> None:
         """Deliver what the generator sent at its end, which may come after its connection's."""
-        pending = flush(self.invocation)
+        pending = self._flush(self.invocation)
         if pending is not None:
             self._runtime.spawn(maybe_await(pending))
+
+
+def flush_and_tell(recovery: Recovering, invocation: Invocation) -> Awaitable[None] | None:
+    """Deliver what a consumer has sent, and then tell its connection.
+
+    Args:
+        recovery: That of the connection.
+        invocation: Of the consumer.
+
+    Returns:
+        What is awaited where that takes time.
+    """
+    pending = flush(invocation)
+    if pending is not None:
+        return _told(recovery, pending)
+    recovery.flushed()
+    return None
+
+
+async def _told(recovery: Recovering, pending: Awaitable[None]) -> None:
+    try:
+        await pending
+    finally:
+        recovery.flushed()
 
 
 async def _last(steps: asyncio.Queue[bool]) -> None:

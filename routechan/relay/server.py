@@ -139,6 +139,9 @@ class RelayConsumers:
         patience = self.event_timeout if closed else turns.FULL_PATIENCE
         self._number += 1
         headers = tracing.headers_to(channel) if tracing.on() else {}
+        if (recovery := connection.recovery) is not None:
+            recovery.began()
+            headers = {**headers, **recovery.headers()}
         outcome = loop.create_future()
         event = InFlightEvent(
             self._number, destination, content, headers, outcome, loop.time(), patience, self._number, connection
@@ -308,7 +311,7 @@ class RelayedConnection:
         outlet: where the connection's replies leave.
     """
 
-    __slots__ = ("_event", "_outlet", "_relay", "_streams_at", "_unknown")
+    __slots__ = ("_event", "_outlet", "_relay", "_streams_at", "_unknown", "recovery")
 
     #: See ``interfaces.Events``.
     elsewhere = True
@@ -316,6 +319,7 @@ class RelayedConnection:
     def __init__(self, relay: RelayConsumers, outlet: Outlet) -> None:
         self._relay = relay
         self._outlet = outlet
+        self.recovery = outlet.recovery
         self._event: InFlightEvent | None = None
         # Number of the event -> control channel of its worker, and its place among those of the connection.
         self._streams_at: dict[int, tuple[str, object]] | None = None
@@ -347,6 +351,8 @@ class RelayedConnection:
             if not event.released:
                 relay.forget(event)
                 self._event = None
+            if self.recovery is not None:
+                self.recovery.flushed()
 
     @property
     def client(self) -> str:

@@ -23,7 +23,8 @@ from ..encoding import Content
 from ..exceptions import ChannelFull, ChannelLayerUnavailable
 from ..interfaces import SOCKET_CHANNELS
 from ..layers.base import BaseChannelLayer, Delivery
-from ..message import Message
+from ..layers.claims import CLAIMS, Claims
+from ..message import Message, claiming
 from ..outbox import flush
 from ..relay.protocol import DeliveryTag, ack, control_channel, stream_ended, tag_of
 from ..telemetry.counters import counters
@@ -99,7 +100,11 @@ class RelayedEvents:
             if refusal is not None:
                 return self._refuse(content, tag, refusal)
         event = _Event(self, delivery, tag)
-        connection = Connection(runtime, flush=event.flush, ended=event.ended, streamed=event.streamed)
+        claimed = delivery.headers.get(CLAIMS)
+        reply_channel = None if claimed is None else claiming(content, runtime.layer, Claims.of_header(claimed))
+        connection = Connection(
+            runtime, flush=event.flush, ended=event.ended, streamed=event.streamed, reply_channel=reply_channel
+        )
         pending = connection.handle(channel, content, delivery.headers.get(TRACE))
         if connection.running:  # on a thread, whose end ``_Event.ended`` is told of
             return None

@@ -80,6 +80,7 @@ def server_options() -> ServerOptions:
         "allowed_origins": allowed_hosts(),
         "subprotocols": getattr(settings, "CHANNELS_WS_PROTOCOLS", None) or (),
         "root_path": settings.FORCE_SCRIPT_NAME or "",
+        "secrets": (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS),
         "debug": settings.DEBUG,
     }
     for key, (field, kinds) in SERVER_KEYS.items():

@@ -9,16 +9,24 @@ from typing import Any
 
 import pytest
 
+import routechan
+from routechan import Group, Message, route
+from routechan.asgi import ServerOptions
+from routechan.asgi.ids import Ids
 from routechan.encoding import encode_headers
 from routechan.layers import RedisChannelLayer
+from routechan.layers.claims import tag_of
 from routechan.layers.envelope import GROUP, NEWS
+from routechan.layers.history import parse_position
 from routechan.layers.redis.cipher import AesCipher
 from routechan.layers.redis.commands.history import LAST, POSITION, WINDOW
 from routechan.layers.redis.commands.script import operation
 from routechan.layers.redis.schema import history_place
 from routechan.layers.redis.wire import SealedWire, Wire
 from routechan.telemetry.counters import counters
+from tests.harness import WebSocket
 from tests.redis_servers import SingleServer
+from tests.unit.asgi.clients import Lifespan
 from tests.waiting import until
 
 from .tools import Make, Proxy, key_of, verbs
@@ -224,6 +232,27 @@ async def test_what_is_lost_is_told(
     assert any("Members of the group chat-1 miss messages" in text for text in caplog.messages)
 
 
+async def test_clients_are_told_what_is_lost(make: Make, single: SingleServer, keys: Callable[[str], str]) -> None:
+    """The clients of sockets and event streams, before what comes then, with the id that they had."""
+    server, sender = make(history=HISTORY), make(history=HISTORY)
+
+    async def connect(message: Message) -> None:
+        message.reply_channel.send({"accept": True})
+        await Group("chat-1", channel_layer=server).aadd(message.reply_channel)
+
+    application = routechan.application([route("websocket.connect", connect)], server)
+    async with Lifespan(application), WebSocket(application, subprotocols=["routechan.v1"]) as socket:
+        await socket.accepted()
+        assert (await socket.text()).startswith("!joined ")
+        await sender.group_send("chat-1", {"text": "one"})
+        id, _, text = (await socket.text()).partition("\n")
+        assert text == "one"
+        single.client().delete(keys("chat-1"))
+        await sender.group_send("chat-1", {"text": "two"})
+        assert await socket.text() == f"!gap {id}"
+        assert (await socket.text()).endswith("\ntwo")
+
+
 async def test_more_than_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A process that has not read for long gets what is left, and the gap is told."""
     monkeypatch.setattr("routechan.layers.redis.commands.history.WINDOW", 0)
@@ -317,6 +346,41 @@ async def test_thousands_come_back_at_once(proxy: Proxy, make: Make) -> None:
     assert len(proxy.turns) < 100
     for number, name in enumerate(sockets):
         assert server.got[name] == list(range(number % 50 + 1, 50))
+
+
+async def test_thousands_of_sockets_come_back_at_once(proxy: Proxy, make: Make) -> None:
+    """5,000 clients with their ids: the same one read, and each is told where it is with each message."""
+    sender, server = make(history=HISTORY), make(history=HISTORY, hosts=[("127.0.0.1", proxy.port)])
+
+    async def connect(message: Message) -> None:
+        message.reply_channel.send({"accept": True})
+        await Group("chat-1", channel_layer=server).aadd(message.reply_channel)
+
+    for number in range(50):
+        await sender.group_send("chat-1", {"text": str(number)})
+    ids = Ids(["the secret"], 300.0)
+    tag = tag_of("chat-1", ids.tag_keys[0])
+    positions = [parse_position(entry.position) for entry in await sender.group_history("chat-1")]
+    said = [ids.write((False, ((tag, position or (0, 0)),))) for position in positions]
+    options = ServerOptions(secrets=["the secret"], handshake_timeout=60.0)
+    application = routechan.application([route("websocket.connect", connect)], server, options=options)
+    async with Lifespan(application):
+        await until(lambda: server.engine.housekeeping.has_lease, "it has a lease")
+        proxy.turns.clear()
+        offers = [["routechan.v1", f"routechan.v1.since.{said[number % 50]}"] for number in range(5000)]
+        sockets = [WebSocket(application, subprotocols=each) for each in offers]
+        for socket in sockets:
+            await socket.__aenter__()
+        for number, socket in enumerate(sockets):
+            frames = [(await socket.event()).get("text", "") for _ in range(51 - number % 50)]
+            missed = list(range(number % 50 + 1, 50))
+            assert frames[1:] == [*(f"{said[at]}\n{at}" for at in missed), f"!recovered {said[49]}"]
+        verbs_said = [verb for turn in proxy.turns for verb in verbs(turn)]
+        for socket in sockets:
+            await socket.__aexit__(None, None, None)
+    # Those who come while the one read is on its way read what may have come since.
+    assert verbs_said.count("XREVRANGE") == 1
+    assert verbs_said.count("XRANGE") <= 2
 
 
 def test_the_window_is_wider_than_what_leaves_together() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from routechan import DenyConnection, Group, Message, WebsocketCloseException, application, route
 from routechan.asgi import ServerOptions
+from routechan.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, channel_layers
 from tests.held import held as what_is_held
 
 
@@ -104,6 +105,18 @@ def say(message: Message, room: str) -> None:
     Group(f"room-{room}").send({"text": message["text"]})
 
 
+def join_kept(message: Message, room: str) -> None:
+    message.reply_channel.send({"accept": True})
+    recovered = [Group(f"kept-{room}-{name}").add(message.reply_channel) for name in ("a", "b")]
+    message.reply_channel.send({"text": json.dumps(recovered)})
+
+
+def say_kept(message: Message, room: str) -> None:
+    """Sends the text to both groups: the client that is away gets it later."""
+    for name in ("a", "b"):
+        Group(f"kept-{room}-{name}").send({"text": f"{name}: {message['text']}"})
+
+
 def fail(message: Message) -> None:
     if message["text"] == "fail":
         raise LookupError("on purpose")
@@ -145,10 +158,15 @@ channel_routing = [
     route("websocket.receive", say, path=r"^/room/(?P<room>\w+)/$"),
     route("websocket.connect", join, path=r"^/lobby/(?P<room>\w+)/$"),
     route("websocket.receive", echo, path=r"^/lobby/\w+/$"),
+    route("websocket.connect", join_kept, path=r"^/kept/(?P<room>\w+)/$"),
+    route("websocket.receive", say_kept, path=r"^/kept/(?P<room>\w+)/$"),
+    route("websocket.receive", say_kept, path=r"^/say/(?P<room>\w+)/$"),
     route("websocket.receive", fail, path=r"^/fail/$"),
     route("websocket.receive", held, path=r"^/held/$"),
     route("http.request", answer_http, path=r"^/http/$"),
 ]
+
+channel_layers.set(DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer(history={"kept-*": {"size": 5, "seconds": 60}}).sync)
 
 app = application(
     channel_routing,

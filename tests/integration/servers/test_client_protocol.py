@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
@@ -69,6 +70,49 @@ async def test_a_broken_line(server: ServerProcess) -> None:
     assert caught.value.rcvd.code == 1002
 
 
+async def heard(socket: ClientConnection, last: str) -> list[tuple[str, str]]:
+    """The lines and bodies of the frames up to the one whose line, or body, begins with ``last``."""
+    frames: list[tuple[str, str]] = []
+    while not frames or not any(part.startswith(last) for part in frames[-1]):
+        line, _, body = str(await asyncio.wait_for(socket.recv(), stretched(10))).partition("\n")
+        frames.append((line, body))
+    return frames
+
+
+async def say(server: ServerProcess, room: str, *texts: str) -> None:
+    async with connect(url(server, f"/kept/{room}/")) as socket:
+        await socket.recv()
+        for text in texts:
+            await socket.send(text)
+            assert [await socket.recv() for _ in "ab"] == [f"a: {text}", f"b: {text}"]
+
+
+async def test_a_client_comes_back(server: ServerProcess) -> None:
+    """It is given what it missed of both groups, in order, and told so; if that is too much, it is told of gaps."""
+    room = secrets.token_hex(4)
+    path = url(server, f"/kept/{room}/")
+    async with connect(path, subprotocols=[V1]) as socket:
+        frames = await heard(socket, "!joined")
+        assert [body for line, body in frames if not line] == ["[null, null]"]
+        await say(server, room, "one")
+        id, _ = (await heard(socket, "b: one"))[-1]
+    await say(server, room, "two", "three")
+    async with connect(path, subprotocols=[V1, Subprotocol(f"routechan.v1.since.{id}")]) as socket:
+        assert socket.subprotocol == V1
+        frames = await heard(socket, "!recovered")
+        assert [body for line, body in frames if line and body] == ["a: two", "a: three", "b: two", "b: three"]
+        assert [body for line, body in frames if not line] == ["[true, true]"]
+    since = Subprotocol(f"routechan.v1.since.{frames[-1][0].partition(' ')[2]}")
+    await say(server, room, *"123456")
+    async with connect(path, subprotocols=[V1, since]) as socket:
+        frames = await heard(socket, "[")
+        assert [line.partition(" ")[0] for line, _ in frames] == ["!gap", "!gap", ""]
+        assert frames[-1][1] == "[false, false]"
+        await say(server, room, "newer")
+        frames = await heard(socket, "b: newer")
+        assert [body for _, body in frames] == ["a: newer", "b: newer"]  # and nothing is said behind the gaps
+
+
 async def test_a_client_that_asks_for_nothing_gets_the_bytes_it_always_got(server: ServerProcess) -> None:
     """The recorded frames of an echo, of bytes and of a message to a group, byte for byte, and no subprotocol."""
     transcript = [
@@ -76,6 +120,7 @@ async def test_a_client_that_asks_for_nothing_gets_the_bytes_it_always_got(serve
         ("/echo/", masked(1, b"!ask 7\nwho?"), bytes([0x81, 11]) + b"!ask 7\nwho?"),
         ("/echo/", masked(2, b"\n\x00"), bytes([0x82, 2]) + b"\n\x00"),
         ("/room/raw/", masked(1, b"to all"), bytes([0x81, 6]) + b"to all"),
+        ("/kept/raw/", masked(1, b"x"), b"\x81\x0c[null, null]" + b"\x81\x04a: x" + b"\x81\x04b: x"),
     ]
     for path, sent, expected in transcript:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

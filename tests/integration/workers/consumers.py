@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import time
@@ -86,7 +87,32 @@ def tell(message: Message) -> None:
     Group("everyone").send({"text": message["text"]})
 
 
+def join(message: Message, room: str) -> None:
+    message.reply_channel.send({"accept": True})
+    recovered = [Group(f"kept-{room}-{name}").add(message.reply_channel) for name in ("a", "b")]
+    message.reply_channel.send({"text": json.dumps(recovered)})
+
+
+async def join_another(message: Message, room: str) -> None:
+    recovered = await Group(f"kept-{room}-{message['text']}").aadd(message.reply_channel)
+    message.reply_channel.send({"text": json.dumps(recovered)})
+
+
+def join_by_name(message: Message, room: str) -> None:
+    Group(f"kept-{room}-c").add(message.reply_channel.name)
+    message.reply_channel.send({"text": "done"})
+
+
+def say(message: Message, room: str) -> None:
+    for name in ("a", "b", "c"):
+        Group(f"kept-{room}-{name}").send({"text": f"{name}: {message['text']}"})
+
+
 channel_routing = [
+    route("websocket.connect", join, path=r"^/kept/(?P<room>\w+)/$"),
+    route("websocket.receive", join_another, path=r"^/kept/(?P<room>\w+)/$", text="^[abc]$"),
+    route("websocket.receive", join_by_name, path=r"^/kept/(?P<room>\w+)/$", text="^name$"),
+    route("websocket.receive", say, path=r"^/kept/(?P<room>\w+)/$"),
     route("websocket.disconnect", tell_left, path="^/tell/$"),
     route("websocket.receive", tell, path="^/tell/$"),
     route("websocket.connect", connect),

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 
 from routechan.app import relay_application
+from routechan.asgi import ServerOptions
 from routechan.relay import turns
 from tests.held import tell
 
 from .layer import shared_layer
 
 turns.FULL_PATIENCE = float(os.environ.get("FULL_PATIENCE", "10"))
-app = relay_application(shared_layer(), tell, event_timeout=float(os.environ.get("EVENT_TIMEOUT", "60")))
+app = relay_application(
+    shared_layer(),
+    tell,
+    options=ServerOptions(secrets=["that of the tests"]),
+    event_timeout=float(os.environ.get("EVENT_TIMEOUT", "60")),
+)

@@ -13,7 +13,7 @@ import routechan
 from routechan import DenyConnection, Group, Message, route
 from routechan.app import relay_application
 from routechan.asgi import ServerOptions, event_stream, websocket
-from routechan.layers import SyncChannelLayer
+from routechan.layers import InMemoryChannelLayer, SyncChannelLayer
 from tests.waiting import until
 
 from ...harness import get
@@ -322,3 +322,59 @@ async def test_what_the_server_raises(serve: Serve) -> None:
         await page.application(page.scope, receive, page._take)
     await ticks()
     assert [entry["channel"] for entry in log.seen] == ["websocket.connect", "websocket.disconnect"]
+
+
+# Coming back
+
+
+async def told(page: Page) -> tuple[str, str, str]:
+    """Type, id and data of the next event."""
+    event = await page.event()
+    lines = dict(line.split(": ", 1) for line in event["body"].decode().removesuffix("\n\n").split("\n"))
+    return lines.get("event", "message"), lines.get("id", ""), lines["data"]
+
+
+@pytest.mark.parametrize("kind", ["inline", "workers"])
+async def test_a_page_that_comes_back(kind: str) -> None:
+    """Messages of a group with a history have an id, which brings back what was missed, or the news of a gap."""
+    layer = InMemoryChannelLayer(history={"all": {"size": 3, "seconds": 60}})
+
+    def connect(message: Message) -> None:
+        message.reply_channel.send({"accept": True})
+        Group("all", channel_layer=layer).add(message.reply_channel)
+
+    routing = [
+        route("websocket.connect", connect),
+        route("websocket.receive", echo),
+        route("websocket.disconnect", lambda message: None),
+    ]
+    async with serving(layer.sync, kind, routing) as application:
+        async with Page(application) as page:
+            await page.open()
+            word, id, data = await told(page)
+            assert (word, data) == ("joined", "joined")
+            await page.post(b"hello")
+            assert await told(page) == ("message", "", "hello")
+            await layer.group_send("all", {"bytes": b"one"})
+            word, id, data = await told(page)
+            assert (word, bool(id), data) == ("bytes", True, "b25l")
+        await layer.group_send("all", {"text": "two\nthree"})
+        async with Page(application, headers=[(b"last-event-id", id.encode())]) as page:
+            await page.open()
+            assert (await page.event())["body"].endswith(b"\ndata: two\ndata: three\n\n")
+            word, id, data = await told(page)
+            assert (word, bool(id), data) == ("recovered", True, "recovered")
+        for _ in range(5):
+            await layer.group_send("all", {"text": "more"})
+        async with Page(application, headers=[(b"last-event-id", id.encode())]) as page:
+            await page.open()
+            assert (await told(page))[0] == "gap"
+
+
+async def test_no_ids_where_no_group_keeps_a_history(serve: Serve) -> None:
+    """The stream is byte for byte what it was, whatever the page comes back with."""
+    application = await serve([route("websocket.connect", join)])
+    async with Page(application, headers=[(b"last-event-id", b"abc")]) as page:
+        await page.open()
+        Group("all").send({"text": "hello"})
+        assert (await page.event())["body"] == b"data: hello\n\n"

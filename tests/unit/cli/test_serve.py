@@ -155,8 +155,13 @@ def test_what_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
     monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    monkeypatch.setenv("ROUTECHAN_SECRETS", "new old")
     assert cli.main(["serve", "--allow-origin", "example.com"]) == 0
-    assert given["it"].options == ServerOptions(allowed_origins=["example.com"], health_path="/healthz")
+    assert given["it"].options == ServerOptions(
+        allowed_origins=["example.com"], health_path="/healthz", secrets=("new", "old")
+    )
+    assert "old" not in repr(given["it"].options)
+    monkeypatch.delenv("ROUTECHAN_SECRETS")
     assert given["ws_max_size"] == 4 * ServerOptions.frame_bytes
     assert given["it"]._consumers.event_timeout == EVENT_TIMEOUT
     assert (given["host"], given["port"], given["uds"]) == ("127.0.0.1", 8000, None)

@@ -26,6 +26,7 @@ class Outlet:
     """The connection's side: keeps what is delivered. A slow one is writable when told. Lifetime: test."""
 
     paced = False
+    recovery = None
 
     def __init__(self, name: str = "websocket.send.here!1") -> None:
         self.name = self.client = name

@@ -270,8 +270,9 @@ def test_every_server_setting() -> None:
         "ON_LOGOUT": "anonymous",
         "LOGIN_CHECK_INTERVAL": 0.5,
     }
-    with override_settings(ROUTECHAN=given):
+    with override_settings(ROUTECHAN=given, SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"]):
         assert conf.server_options() == ServerOptions(
+            secrets=("new", "old"),
             allowed_origins=["example.com"],
             subprotocols=["json"],
             handshake_timeout=1.5,

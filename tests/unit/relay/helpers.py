@@ -157,6 +157,7 @@ class _Outlet:
     """Keeps what comes for it. Lifetime: test."""
 
     paced = closed = False
+    recovery = None
 
     def __init__(self, number: int, replies: list[tuple[int, Any]]) -> None:
         self.name = self.client = f"websocket.send.x.x!{number}"
