@@ -348,8 +348,36 @@ async def test_thousands_come_back_at_once(proxy: Proxy, make: Make) -> None:
         assert server.got[name] == list(range(number % 50 + 1, 50))
 
 
+async def test_a_worker_adds_many_that_come_back(proxy: Proxy, make: Make) -> None:
+    """It reads what came since it looked last, and knows what is too old, though it is there."""
+    worker, server = make(history=HISTORY, hosts=[("127.0.0.1", proxy.port)]), Server(make)
+    await leased(server)
+
+    async def come_back(*numbers: int) -> list[bool | None]:
+        names = [server.socket(f"{number}-{len(server.got)}") for number in numbers]
+        return [
+            await worker.group_catch_up("chat-1", name, since=positions[number])
+            for name, number in zip(names, numbers, strict=True)
+        ]
+
+    async def send(numbers: range) -> None:
+        for number in numbers:
+            await worker.group_send("chat-1", {"n": number})
+
+    positions: list[str] = []
+    for numbers in (range(100), range(100, 150)):
+        await send(numbers)
+        positions += [entry.position for entry in await worker.group_history("chat-1", limit=len(numbers))]
+    assert await come_back(10, 49, 60, 149) == [False, True, True, True]
+    await send(range(150, 170))
+    proxy.turns.clear()
+    assert await come_back(*[60, 69, 80] * 10) == [False, True, True] * 10
+    found = [each for turn in proxy.turns for each in verbs(turn)]
+    assert (found.count("XREVRANGE"), found.count("XRANGE")) == (30, 31)  # one entry each, and once what is new
+
+
 async def test_thousands_of_sockets_come_back_at_once(proxy: Proxy, make: Make) -> None:
-    """5,000 clients with their ids: the same one read, and each is told where it is with each message."""
+    """2,000 clients with their ids: the same one read, and each is told where it is with each message."""
     sender, server = make(history=HISTORY), make(history=HISTORY, hosts=[("127.0.0.1", proxy.port)])
 
     async def connect(message: Message) -> None:
@@ -367,7 +395,7 @@ async def test_thousands_of_sockets_come_back_at_once(proxy: Proxy, make: Make) 
     async with Lifespan(application):
         await until(lambda: server.engine.housekeeping.has_lease, "it has a lease")
         proxy.turns.clear()
-        offers = [["routechan.v1", f"routechan.v1.since.{said[number % 50]}"] for number in range(5000)]
+        offers = [["routechan.v1", f"routechan.v1.since.{said[number % 50]}"] for number in range(2000)]
         sockets = [WebSocket(application, subprotocols=each) for each in offers]
         for socket in sockets:
             await socket.__aenter__()

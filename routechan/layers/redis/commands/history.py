@@ -6,6 +6,7 @@ nothing is lost where it is: a process reads on from where it was.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -28,6 +29,9 @@ WINDOW = 1000
 
 #: How many bytes of content are told along with the news of it, which saves those who are up to date a read.
 TOLD = 16 * 1024
+
+#: Of how many groups it is remembered which positions their histories have, for channels of other processes.
+SEEN = 100
 
 #: The field of an entry that holds the envelope.
 FIELD = "m"
@@ -184,6 +188,7 @@ class Histories:
         self._groups = groups
         self._messages = messages
         self._presence = presence
+        self._seen: dict[str, deque[Position]] = {}  # group -> the positions that its history is to have
 
     # Sending
 
@@ -277,6 +282,10 @@ class Histories:
         kept = self.rules.need(group)
         return group, ("XRANGE", self._keys.history(group), position_text(position), "+", "COUNT", kept.size + 2)
 
+    def _at(self, group: str, position: Position) -> Call:
+        at = position_text(position)
+        return group, ("XRANGE", self._keys.history(group), at, at)
+
     def _newest(self, group: str, count: int) -> Call:
         return group, ("XREVRANGE", self._keys.history(group), "+", "-", "COUNT", count)
 
@@ -356,11 +365,13 @@ class Histories:
         at = len(calls)
         calls.append(self._newest(group, max(last, 1)))
         if asked is not None:
-            calls.append(self._since(group, asked))
+            calls.append(self._at(group, asked) if owned else self._since(group, asked))
         replies = yield Step(calls, True)
         added, (newest, *found) = bool(replies[0]), replies[at:]
-        missed = self._whole(group, asked, found[0]) if asked is not None else None
+        missed = self._whole(group, asked, found[0]) if asked is not None and not owned else None
         recovered = None if since is None else missed is not None
+        if owned and asked is not None and found[0]:
+            recovered = yield from self._is_kept(group, asked, _entries(newest)[0][0])
         entries = _entries(reversed(newest))
         if not entries:
             entries = [(yield from self._mark(group))]
@@ -372,6 +383,26 @@ class Histories:
         elif missed is not None or last:
             yield from self._hand_over(group, channel, entries[-last:] if missed is None else missed[1:])
         return recovered
+
+    def _is_kept(self, group: str, asked: Position, newest: Position) -> Script[bool]:
+        """Whether no more came after ``asked``, an entry of the history of ``group``, than this is to have.
+
+        The positions are kept from one who asks to the next: thousands may come back at the same time.
+        """
+        kept = self.rules.need(group)
+        seen = self._seen.pop(group, None)
+        if seen is None or seen[-1] < newest:
+            if seen is not None:
+                entries, length = yield Step(self._after(group, seen[-1]), True)
+                found = _found(entries, length)
+            if seen is None or found.more:
+                (entries,) = yield Step([self._newest(group, kept.size + 1)], True)
+                found, seen = Found(_entries(reversed(entries)), 0, False), deque(maxlen=kept.size + 1)
+            seen.extend(position for position, _ in found.entries if not seen or position > seen[-1])
+        while len(self._seen) >= SEEN:
+            self._seen.pop(next(iter(self._seen)), None)
+        self._seen[group] = seen
+        return asked in seen
 
     def _hand_over(self, group: str, channel: str, missed: Sequence[Sealed]) -> Script[None]:
         """Send ``channel``, which no process serves, what was sent to ``group`` before it was a member."""
