@@ -10,15 +10,22 @@ SOON = 30.0
 
 
 class EventSource:
-    """An open stream of the server, or the proxy, at ``port``. Use with ``with``; leaving it closes the connection."""
+    """An open stream of the server, or the proxy, at ``port``. Use with ``with``; leaving it closes the connection.
 
-    def __init__(self, port: int, path: str) -> None:
+    It comes back with ``id``, the last one that another has heard.
+    """
+
+    def __init__(self, port: int, path: str, id: str = "") -> None:
         self.port = port
         self.path = path
+        self.id = id
 
     def __enter__(self) -> EventSource:
         self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SOON)
-        self._connection.request("GET", self.path, headers={"Accept": "text/event-stream"})
+        headers = {"Accept": "text/event-stream"}
+        if self.id:
+            headers["Last-Event-ID"] = self.id
+        self._connection.request("GET", self.path, headers=headers)
         self.response = self._connection.getresponse()
         self.address = ""
         if self.response.status == 200:
@@ -42,6 +49,8 @@ class EventSource:
             field, _, value = line.partition(": ")
             if field == "event":
                 name = value
+            elif field == "id":
+                self.id = value
             elif field == "data":
                 data.append(value)
         return name, "\n".join(data)

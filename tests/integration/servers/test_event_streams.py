@@ -67,3 +67,25 @@ def test_two_processes(pytestconfig: pytest.Config) -> None:
         first.stop()
         assert other.hears()[1].startswith("left with")
         assert page.post(b"late", port=second.port) == 410
+
+
+def test_a_page_comes_back(server: ServerProcess) -> None:
+    """``Last-Event-ID`` brings what was missed, and news of what came of it."""
+    path = f"/kept/{secrets.token_hex(4)}/"
+    with EventSource(server.port, path) as page:
+        assert [page.hears() for _ in range(2)] == [("message", "[null, null]"), ("joined", "joined")]
+        page.post(b"one")
+        assert [page.hears()[1] for _ in range(2)] == ["a: one", "b: one"]
+    with EventSource(server.port, path) as other:
+        other.hears()
+        other.post(b"two")
+        assert {other.hears()[1] for _ in range(3)} == {"joined", "a: two", "b: two"}
+    with EventSource(server.port, path, page.id) as back:
+        heard = [back.hears() for _ in range(4)]
+        assert heard[-1] == ("recovered", "recovered")
+        assert sorted(data for _, data in heard[:-1]) == ["[true, true]", "a: two", "b: two"]
+        for number in range(6):
+            back.post(str(number).encode())
+            assert [back.hears()[1] for _ in range(2)] == [f"a: {number}", f"b: {number}"]
+    with EventSource(server.port, path, page.id) as late:
+        assert [late.hears()[0] for _ in range(2)] == ["gap", "gap"]
