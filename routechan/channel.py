@@ -16,7 +16,7 @@ from .exceptions import NoHistory
 from .layers.base import EXCLUDE, NOW, BaseChannelLayer, SyncChannelLayer
 from .layers.history import History
 from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
-from .sending.target import Target
+from .sending.target import Target, about
 
 #: Those of the layers are here because they were in 1.x.
 __all__ = ["DEFAULT_CHANNEL_LAYER", "Channel", "Group", "channel_layers"]
@@ -83,6 +83,7 @@ class Group(Target):
         delay: float = NOW,
         *,
         exclude: Channel | str | None = None,
+        latest: str | None = None,
         on_commit: bool | None = None,
     ) -> None:
         """Send ``content`` to the members, when the running consumer ends, or at once outside of one.
@@ -92,15 +93,16 @@ class Group(Target):
             immediately: send at once, inside a consumer too.
             delay: seconds after that; the layer keeps the message meanwhile.
             exclude: a ``Channel`` or its name, which does not get the message if it is a member; None for no one.
+            latest: as for ``Channel.send``; in a history each message keeps its place.
             on_commit: as for ``Channel.send``.
 
         Raises:
             InvalidContent: ``content`` is no dict (GR-04).
             InvalidName: ``exclude`` is no channel.
-            ValueError: ``delay`` is no number of seconds.
+            ValueError: ``delay`` is no number of seconds, or ``latest`` no text of 1 to 100 characters.
             RuntimeError: ``on_commit``, and nobody has said whose transactions that means.
         """
-        headers = None if exclude is None else self._leaving_out(exclude)
+        headers = None if exclude is None and latest is None else self._headers(exclude, latest)
         sender = self._begin(content, immediately, delay, on_commit, headers)
         if sender is not None:
             self._go(sender, content)
@@ -112,13 +114,21 @@ class Group(Target):
         delay: float = NOW,
         *,
         exclude: Channel | str | None = None,
+        latest: str | None = None,
         on_commit: bool | None = None,
     ) -> None:
-        """``send`` for async code; ``content``, ``immediately``, ``delay``, ``exclude``, ``on_commit`` are the same."""
-        headers = None if exclude is None else self._leaving_out(exclude)
+        """``send`` for async code.
+
+        ``content``, ``immediately``, ``delay``, ``exclude``, ``latest`` and ``on_commit`` are the same.
+        """
+        headers = None if exclude is None and latest is None else self._headers(exclude, latest)
         sender = self._begin(content, immediately, delay, on_commit, headers)
         if sender is not None:
             await self._ago(sender, content)
+
+    def _headers(self, exclude: Channel | str | None, latest: str | None) -> dict[str, Any]:
+        headers = {} if exclude is None else self._leaving_out(exclude)
+        return headers if latest is None else {**headers, **about(latest)}
 
     def _leaving_out(self, channel: Channel | str) -> dict[str, Any]:
         if not isinstance(self.channel_layer, SyncChannelLayer):

@@ -283,5 +283,5 @@ def _message(headers: Sequence[Sequence[bytes]], body: bytes) -> Content:
     return {"text": body.decode()}
 
 
-def _as_it_is(content: Content) -> Content:
+def _as_it_is(content: Content, latest: str | None = None) -> Content:
     return content

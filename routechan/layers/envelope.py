@@ -11,11 +11,15 @@ from ..encoding import Content, decode_headers
 #: Data beside the content of a message that no consumer sees, made of the same types as content.
 Headers = Mapping[str, Any]
 
-#: Takes the content sent to channels of this process: ``deliver(channels, content)``.
-Deliver = Callable[[Sequence[str], Content], None]
+#: Takes the content sent to channels of this process: ``deliver(channels, content)``; or, where it has the header
+#: ``latest``, ``deliver(channels, content, latest)``.
+Deliver = Callable[..., None]
 
 #: The header of a group message that names a channel which does not get it.
 EXCLUDE = "exclude"
+
+#: The header of a message to sockets that names its subject: a slow socket is sent the last one of each only.
+LATEST = "latest"
 
 #: A message to a channel; ``name`` is the channel.
 MESSAGE = 0
@@ -63,6 +67,34 @@ def excluded(headers: bytes) -> str | None:
     except ValueError:  # whoever opens the message reports that
         return None
     return channel if isinstance(channel, str) else None
+
+
+def hand_over(deliver: Deliver, channels: Sequence[str], content: Content, headers: Headers | bytes | None) -> None:
+    """Give ``content`` to ``deliver``, which serves ``channels``.
+
+    Args:
+        deliver: what a server attached.
+        channels: who the message is for.
+        content: the content.
+        headers: those of the message, encoded or not.
+    """
+    latest = _latest(headers) if headers else None
+    if latest is None:
+        deliver(channels, content)
+    else:
+        deliver(channels, content, latest)
+
+
+def _latest(headers: Headers | bytes) -> str | None:
+    if isinstance(headers, bytes):
+        if LATEST.encode() not in headers:
+            return None
+        try:
+            headers = decode_headers(headers)
+        except ValueError:
+            return None
+    latest = headers.get(LATEST)
+    return latest if isinstance(latest, str) else None
 
 
 #: ``Envelope`` of a tuple of its items, at a third of the price: a group message makes one for each member.

@@ -16,7 +16,7 @@ from .. import names
 from ..encoding import LazyContent
 from ..exceptions import ChannelFull, InvalidContent, InvalidName, TooManyGroups
 from ..telemetry.counters import counters
-from .envelope import MESSAGE, Deliver, Envelope, excluded, make_envelope
+from .envelope import MESSAGE, Deliver, Envelope, excluded, hand_over, make_envelope
 from .memberships import Memberships, leave_out
 from .options import CapacityRules
 from .statistics import Counts
@@ -370,18 +370,19 @@ class Store:
         """Send ``content`` to the members of ``group`` in ``queue_name``, or in all queues, or to one of them ``only``.
 
         Full members miss it. It came from another process if ``expires`` (seconds) is given. Attached queues get no
-        ``headers``, and a member that these exclude gets nothing. Raises ``InvalidContent`` where some members cannot
-        take it; the others got it.
+        ``headers`` but ``latest``, and a member that these exclude gets nothing. Raises ``InvalidContent`` where some
+        members cannot take it; the others got it.
         """
         refused: InvalidContent | None = None
         queues = self.members(group, queue_name) if only is None else {names.queue_name(only): [only]}
         if headers and (left_out := excluded(headers)) is not None:
             leave_out(left_out, queues)
         for name in [name for name in queues if name in self.attached]:  # first: their content needs no bytes
-            members = queues.pop(name)
-            deliver = self.attached.get(name)
+            members, deliver = queues.pop(name), self.attached.get(name)
             try:
-                if deliver is not None:
+                if deliver is not None and headers:
+                    hand_over(deliver, members, content.content, headers)
+                elif deliver is not None:
                     deliver(members, content.content)
             except ChannelFull:
                 self.counts.add(name, "dropped_count")

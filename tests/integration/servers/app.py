@@ -104,6 +104,14 @@ def say(message: Message, room: str) -> None:
     Group(f"room-{room}").send({"text": message["text"]})
 
 
+def tick(message: Message, room: str) -> None:
+    """Sends so many prices of two subjects, each of 100 kB, and says when it has."""
+    for number in range(int(message["text"])):
+        subject = "btc" if number % 2 else "eth"
+        Group(f"room-{room}").send({"text": f"{subject} {number:06}".ljust(100_000)}, latest=subject)
+    Group(f"room-{room}").send({"text": "done"})
+
+
 def fail(message: Message) -> None:
     if message["text"] == "fail":
         raise LookupError("on purpose")
@@ -145,6 +153,8 @@ channel_routing = [
     route("websocket.receive", say, path=r"^/room/(?P<room>\w+)/$"),
     route("websocket.connect", join, path=r"^/lobby/(?P<room>\w+)/$"),
     route("websocket.receive", echo, path=r"^/lobby/\w+/$"),
+    route("websocket.connect", join, path=r"^/prices/(?P<room>\w+)/$"),
+    route("websocket.receive", tick, path=r"^/prices/(?P<room>\w+)/$"),
     route("websocket.receive", fail, path=r"^/fail/$"),
     route("websocket.receive", held, path=r"^/held/$"),
     route("http.request", answer_http, path=r"^/http/$"),
