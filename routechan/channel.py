@@ -13,7 +13,7 @@ from typing import Any
 from . import names
 from .encoding import Content
 from .exceptions import NoHistory
-from .layers.base import EXCLUDE, NOW, BaseChannelLayer, SyncChannelLayer
+from .layers.base import EXCLUDE, NOW, ONCE, BaseChannelLayer, SyncChannelLayer
 from .layers.history import History
 from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
 from .sending.target import Target, about
@@ -102,7 +102,7 @@ class Group(Target):
             ValueError: ``delay`` is no number of seconds, or ``latest`` no text of 1 to 100 characters.
             RuntimeError: ``on_commit``, and nobody has said whose transactions that means.
         """
-        headers = None if exclude is None and latest is None else self._headers(exclude, latest)
+        headers = self._headers(content, exclude, latest)
         sender = self._begin(content, immediately, delay, on_commit, headers)
         if sender is not None:
             self._go(sender, content)
@@ -121,14 +121,21 @@ class Group(Target):
 
         ``content``, ``immediately``, ``delay``, ``exclude``, ``latest`` and ``on_commit`` are the same.
         """
-        headers = None if exclude is None and latest is None else self._headers(exclude, latest)
+        headers = self._headers(content, exclude, latest)
         sender = self._begin(content, immediately, delay, on_commit, headers)
         if sender is not None:
             await self._ago(sender, content)
 
-    def _headers(self, exclude: Channel | str | None, latest: str | None) -> dict[str, Any]:
+    def _headers(self, content: Content, exclude: Channel | str | None, latest: str | None) -> dict[str, Any] | None:
+        closes = isinstance(content, dict) and "close" in content and isinstance(content["close"], int)
+        if exclude is None and latest is None and not closes:
+            return None
         headers = {} if exclude is None else self._leaving_out(exclude)
-        return headers if latest is None else {**headers, **about(latest)}
+        if latest is not None:
+            headers |= about(latest)
+        if closes:  # who comes later is not to be closed by what closed others
+            headers[ONCE] = True
+        return headers
 
     def _leaving_out(self, channel: Channel | str) -> dict[str, Any]:
         if not isinstance(self.channel_layer, SyncChannelLayer):

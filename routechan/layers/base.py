@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from .. import exceptions, names
 from ..encoding import Content
-from .envelope import EXCLUDE, LATEST, Deliver, Headers
+from .envelope import EXCLUDE, LATEST, ONCE, Deliver, Headers
 from .history import History
 from .options import FULL_DELAY, LONGEST_DELAY, NOW, Capacities, CapacityRules, check_delay, check_seconds
 from .polling import PollingQueue, PollingSubscription, wait_for_message
@@ -30,6 +30,7 @@ __all__ = [
     "LATEST",
     "LONGEST_DELAY",
     "NOW",
+    "ONCE",
     "BaseChannelLayer",
     "Capacities",
     "CapacityRules",

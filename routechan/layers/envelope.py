@@ -21,6 +21,9 @@ EXCLUDE = "exclude"
 #: The header of a message to sockets that names its subject: a slow socket is sent the last one of each only.
 LATEST = "latest"
 
+#: The header of a group message that is for those who are members now: a history gives it to nobody who comes later.
+ONCE = "once"
+
 #: A message to a channel; ``name`` is the channel.
 MESSAGE = 0
 #: A message to the members of a group that lie in one queue; ``name`` is the group.
@@ -60,13 +63,13 @@ class Envelope(NamedTuple):
 
 def excluded(headers: bytes) -> str | None:
     """The channel that a group message with these encoded ``headers`` passes over; None for no one."""
-    if EXCLUDE.encode() not in headers:  # most messages with headers are in a trace, and exclude no one
-        return None
-    try:
-        channel = decode_headers(headers).get(EXCLUDE)
-    except ValueError:  # whoever opens the message reports that
-        return None
+    channel = _header(EXCLUDE, headers)
     return channel if isinstance(channel, str) else None
+
+
+def is_once(headers: bytes) -> bool:
+    """Whether a message with these encoded ``headers`` is given to nobody who was no member when it was sent."""
+    return _header(ONCE, headers) is True
 
 
 def hand_over(deliver: Deliver, channels: Sequence[str], content: Content, headers: Headers | bytes | None) -> None:
@@ -86,15 +89,17 @@ def hand_over(deliver: Deliver, channels: Sequence[str], content: Content, heade
 
 
 def _latest(headers: Headers | bytes) -> str | None:
-    if isinstance(headers, bytes):
-        if LATEST.encode() not in headers:
-            return None
-        try:
-            headers = decode_headers(headers)
-        except ValueError:
-            return None
-    latest = headers.get(LATEST)
+    latest = _header(LATEST, headers) if isinstance(headers, bytes) else headers.get(LATEST)
     return latest if isinstance(latest, str) else None
+
+
+def _header(name: str, headers: bytes) -> Any:
+    if name.encode() not in headers:  # most messages with headers are in a trace, and have no other
+        return None
+    try:
+        return decode_headers(headers).get(name)
+    except ValueError:  # whoever opens the message reports that
+        return None
 
 
 #: ``Envelope`` of a tuple of its items, at a third of the price: a group message makes one for each member.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ..encoding import LazyContent, Serializer
 from ..exceptions import ChannelFull
+from .envelope import is_once
 from .history import History, HistoryRules, Kept, Position, made_history, parse_position, position_text
 from .losses import Losses
 from .store import Store
@@ -78,6 +79,8 @@ class Histories:
                 live = self._live(group, kept)
                 messages = live[-last:] if last else []
             for message in messages:
+                if is_once(message.headers):
+                    continue
                 content = LazyContent(self._serializer, data=message.body)
                 try:
                     self._store.deliver(group, content, message.headers, only=channel)

@@ -16,7 +16,7 @@ from ...encoding import LazyContent, Serializer, decode_headers
 from ...exceptions import ChannelFull, ChannelLayerUnavailable, TooManyGroups
 from ...telemetry.counters import counters
 from ...telemetry.repeats import Repeats
-from ..envelope import GROUP
+from ..envelope import GROUP, is_once
 from ..history import History, Position, made_history, parse_position, position_text
 from ..store import Store
 from .commands.entries import Found, Sealed, Told, told_in
@@ -416,7 +416,7 @@ class Tails:
 
     def _give(self, group: str, message: _Message, channel: str | None = None) -> None:
         """Give a ``message`` to ``channel``, or to all members here."""
-        if message.body is None:
+        if message.body is None or (channel is not None and is_once(message.headers)):
             return
         content, expires = LazyContent(self._serializer, data=message.body), self._context.now() + self._context.expiry
         try:

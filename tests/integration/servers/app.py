@@ -101,6 +101,10 @@ def join(message: Message, room: str) -> None:
 
 
 def say(message: Message, room: str) -> None:
+    if message["text"].startswith("close"):
+        code = message["text"][5:]
+        Group(f"room-{room}").send({"text": "goodbye", "close": int(code) if code else True})
+        return
     Group(f"room-{room}").send({"text": message["text"]})
 
 
@@ -144,7 +148,7 @@ channel_routing = [
     route("websocket.receive", close_by_exception, path=r"^/raise/$"),
     route("websocket.connect", greet_and_close, path=r"^/goodbye/$"),
     route("websocket.connect", watch, path=r"^/watch/$"),
-    route("websocket.disconnect", watched_disconnect, path=r"^/(?:watched|close|raise|deny)/$"),
+    route("websocket.disconnect", watched_disconnect, path=r"^/(?:watched|close|raise|deny|room/watched\w*)/$"),
     route("websocket.receive", echo, path=r"^/watched/$"),
     route("websocket.connect", stream, path=r"^/stream/$"),
     route("websocket.connect", astream, path=r"^/astream/$"),
