@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import re
 import sys
 from collections.abc import Awaitable, Sequence
@@ -122,7 +123,16 @@ class Posts:
     def end_streams(self) -> None:
         """End all streams: ASGI servers that stop wait for them, as for any response."""
         self.stopping = True
-        for stream in tuple(self._streams.values()):
+        loop, drain_time = asyncio.get_running_loop(), self._options.drain_time
+        for secret in tuple(self._streams):
+            if drain_time:
+                loop.call_later(drain_time * random.random(), self._restart, secret)
+            else:
+                self._restart(secret)
+
+    def _restart(self, secret: str) -> None:
+        stream = self._streams.get(secret)
+        if stream is not None:
             stream.restart()
 
     async def detach(self) -> None:

@@ -107,6 +107,7 @@ def make_application(options: argparse.Namespace, layer: RedisChannelLayer) -> A
             subprotocols=options.subprotocol or (),
             handshake_timeout=options.handshake_timeout,
             **dict(options.limit),
+            drain_time=options.drain,
             health_path=options.health_path or None,
             metrics_path=options.metrics_path or None,
             root_path=options.root_path,  # not uvicorn's option, which writes it before paths that have it already
