@@ -16,6 +16,8 @@ from .exceptions import NoHistory
 from .layers.base import EXCLUDE, NOW, ONCE, BaseChannelLayer, SyncChannelLayer
 from .layers.history import History
 from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
+from .sending import asking
+from .sending.asking import TIMEOUT
 from .sending.target import Target, about
 
 #: Those of the layers are here because they were in 1.x.
@@ -38,6 +40,36 @@ class Channel(Target):
     closed = False
 
     _read_by_name = True
+
+    def ask(self, content: Content, timeout: float = TIMEOUT) -> Content:
+        """Ask the client of the socket whose reply channel this is, at once, and wait on this thread for its answer.
+
+        Args:
+            content: a dict with ``text`` or ``bytes``.
+            timeout: seconds that the answer is waited for.
+
+        Returns:
+            The answer, a dict with ``text`` or ``bytes``.
+
+        Raises:
+            AnswerTimeout: no answer has come in time.
+            SocketLost: the socket is gone.
+            AnswerRefused: the client says that it does not answer.
+            CannotAsk: the client does not speak ``routechan.v1``.
+            TooManyQuestions: the client has as many questions open as it may have.
+            InvalidContent: ``content`` is no question.
+            ValueError: this is not the reply channel of a socket, or ``timeout`` no number of seconds.
+            WouldBlock: on an event loop, where ``aask`` is to be used.
+        """
+        return asking.ask(self.name, self.channel_layer, content, timeout)
+
+    async def aask(self, content: Content, timeout: float = TIMEOUT) -> Content:
+        """``ask`` for async code, with ``content`` and ``timeout``.
+
+        Returns:
+            The answer.
+        """
+        return await asking.aask(self.name, self.channel_layer, content, timeout)
 
     def _send_now(self, content: Content, delay: float, headers: dict[str, Any] | None = None) -> None:
         self.channel_layer.send(self.name, content, **self._options(delay, headers))

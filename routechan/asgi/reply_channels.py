@@ -64,12 +64,20 @@ class ReplyChannels(Generic[Reply]):
         prefix: How reply channels begin: ``websocket.send`` or ``http.response``.
         read: Parses a message.
         layer: The layer that delivers the messages.
+        missed: Called with a reply to a connection that is gone.
     """
 
-    def __init__(self, prefix: str, read: Read[Reply], layer: BaseChannelLayer) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        read: Read[Reply],
+        layer: BaseChannelLayer,
+        missed: Callable[[Reply], object] | None = None,
+    ) -> None:
         self.queue = f"{prefix}.{names.random_part(6)}.{layer.process}!"
         self.layer = layer
         self._read = read
+        self._missed = missed
         self._open: dict[str, Replied[Reply]] = {}
         self._takers: dict[str, Callable[[Content], object]] = {}
         self._empty: asyncio.Future[None] | None = None
@@ -172,16 +180,21 @@ class ReplyChannels(Generic[Reply]):
             if connection is not None:
                 connection.reply(reply)
             else:
-                self.layer.forget(channels[0])
+                self._miss(channels[0], reply)
         else:
             self._deliver(channels, reply)
+
+    def _miss(self, name: str, reply: Reply) -> None:
+        self.layer.forget(name)  # a member that was added to a group after it had gone
+        if self._missed is not None:
+            self._missed(reply)
 
     def _deliver(self, channels: Sequence[str], reply: Reply) -> None:
         find = self._open.get
         for name in channels:
             connection = find(name)
             if connection is None:
-                self.layer.forget(name)  # a member that was added to a group after it had gone
+                self._miss(name, reply)
                 continue
             try:
                 connection.reply(reply)

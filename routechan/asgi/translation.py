@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from ..encoding import Content, check_content
 from ..exceptions import InvalidContent, UselessContent
-from ..interfaces import CHANGED, FAILED, UNROUTED
+from ..interfaces import ANSWER, ASK, CHANGED, FAILED, UNROUTED
+from .questions import Talk, talk_of
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -191,8 +192,9 @@ def _headers(headers: Iterable[Iterable[bytes]]) -> list[list[bytes]]:
 
 
 #: A parsed message for a WebSocket (6.9): whether to accept, the data to send as an ASGI event, the code to close with,
-#: and the reason for a refusal; each is None if the message does not say. A plain tuple, because one is made per reply.
-SocketReply = tuple["bool | None", "Event | None", "int | None", "str | None"]
+#: and the reason for a refusal, or the question that the data belongs to; each is None if the message does not say. A
+#: plain tuple, because one is made per reply.
+SocketReply = tuple["bool | None", "Event | None", "int | None", "str | Talk | None"]
 
 #: The keys of a message for a WebSocket.
 REPLY_KEYS = frozenset({"accept", "text", "bytes", "close"})
@@ -223,6 +225,9 @@ def socket_reply(content: Content, latest: str | None = None) -> SocketReply:
         return False, None, None, str(content[FAILED])
     if CHANGED in content:
         return CHANGED_ELSEWHERE
+    if ANSWER in content or ASK in content:
+        body = _data(content.get("text"), content.get("bytes"))
+        return None, body or {"type": "websocket.send", "text": ""}, None, talk_of(content)
     # A dict with ``type`` is an event for class-based Channels 4 consumers in the same group: ignore its unknown keys.
     if not REPLY_KEYS.issuperset(content) and "type" not in content:
         unknown = ", ".join(sorted(repr(key) for key in content if key not in REPLY_KEYS))

@@ -108,6 +108,7 @@ def _sockets() -> Iterator[Any]:
     yield _counter(
         "socket_messages_replaced", "Messages that a slow client was sent a later one of.", c.frames_replaced
     )
+    yield _counter("answers_late", "Answers of clients that nobody waited for any more.", c.answers_late)
     yield _labelled(
         core.CounterMetricFamily,
         "slow_readers",

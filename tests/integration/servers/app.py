@@ -116,6 +116,21 @@ def tick(message: Message, room: str) -> None:
     Group(f"room-{room}").send({"text": "done"})
 
 
+def ask(message: Message) -> None:
+    """Answers a question; asks what another message says, and sends what is answered."""
+    if "question_number" in message:
+        message.answer({"text": message["text"].upper()})
+    else:
+        message.reply_channel.send({"text": str(message.reply_channel.ask({"text": message["text"]}))})
+
+
+async def aask(message: Message) -> None:
+    if "question_number" in message:
+        ask(message)
+    else:
+        message.reply_channel.send({"text": str(await message.reply_channel.aask({"text": message["text"]}))})
+
+
 def fail(message: Message) -> None:
     if message["text"] == "fail":
         raise LookupError("on purpose")
@@ -159,6 +174,8 @@ channel_routing = [
     route("websocket.receive", echo, path=r"^/lobby/\w+/$"),
     route("websocket.connect", join, path=r"^/prices/(?P<room>\w+)/$"),
     route("websocket.receive", tick, path=r"^/prices/(?P<room>\w+)/$"),
+    route("websocket.receive", ask, path=r"^/ask/$"),
+    route("websocket.receive", aask, path=r"^/aask/$"),
     route("websocket.receive", fail, path=r"^/fail/$"),
     route("websocket.receive", held, path=r"^/held/$"),
     route("http.request", answer_http, path=r"^/http/$"),

@@ -17,6 +17,7 @@ from tests.waiting import until
 
 from .clients import Client, close, text
 from .conftest import Serve
+from .talking import speaking
 
 
 def put(queue: Outgoing, *messages: str) -> None:
@@ -151,3 +152,21 @@ async def test_a_slow_socket(serve: Serve, to: str) -> None:
         slow.reads.set()
         events = [await slow.event() for _ in range(6)]
     assert plain(events) == [*map(text, ["btc 0", "news 0", "news 50", "btc 99", "ä 1"]), close(4000)]
+
+
+async def test_a_slow_socket_with_lines(serve: Serve) -> None:
+    """A message behind the line of ``routechan.v1`` keeps its subject."""
+
+    def join(message: Message) -> None:
+        message.reply_channel.send({"accept": True})
+        Group("prices").add(message.reply_channel)
+
+    async with speaking(await serve([route("websocket.connect", join)])) as slow:
+        await slow.accepted()
+        slow.reads.clear()
+        for number in range(10):
+            Group("prices").send({"text": str(number)}, latest="btc")
+        await until(lambda: slow.held_up)
+        slow.reads.set()
+        assert [await slow.text() for _ in range(2)] == ["\n0", "\n9"]
+        slow.leave()
