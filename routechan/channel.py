@@ -13,11 +13,13 @@ from typing import Any
 from . import names
 from .encoding import Content
 from .exceptions import NoHistory
-from .layers.base import EXCLUDE, NOW, BaseChannelLayer, SyncChannelLayer
+from .layers.base import EXCLUDE, NOW, ONCE, BaseChannelLayer, SyncChannelLayer
 from .layers.claims import Claims
 from .layers.history import History
 from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
-from .sending.target import Target
+from .sending import asking
+from .sending.asking import TIMEOUT
+from .sending.target import Target, about
 
 #: Those of the layers are here because they were in 1.x.
 __all__ = ["DEFAULT_CHANNEL_LAYER", "Channel", "Group", "channel_layers"]
@@ -42,6 +44,36 @@ class Channel(Target):
     claims: Claims | None = None
 
     _read_by_name = True
+
+    def ask(self, content: Content, timeout: float = TIMEOUT) -> Content:
+        """Ask the client of the socket whose reply channel this is, at once, and wait on this thread for its answer.
+
+        Args:
+            content: a dict with ``text`` or ``bytes``.
+            timeout: seconds that the answer is waited for.
+
+        Returns:
+            The answer, a dict with ``text`` or ``bytes``.
+
+        Raises:
+            AnswerTimeout: no answer has come in time.
+            SocketLost: the socket is gone.
+            AnswerRefused: the client says that it does not answer.
+            CannotAsk: the client does not speak ``routechan.v1``.
+            TooManyQuestions: the client has as many questions open as it may have.
+            InvalidContent: ``content`` is no question.
+            ValueError: this is not the reply channel of a socket, or ``timeout`` no number of seconds.
+            WouldBlock: on an event loop, where ``aask`` is to be used.
+        """
+        return asking.ask(self.name, self.channel_layer, content, timeout)
+
+    async def aask(self, content: Content, timeout: float = TIMEOUT) -> Content:
+        """``ask`` for async code, with ``content`` and ``timeout``.
+
+        Returns:
+            The answer.
+        """
+        return await asking.aask(self.name, self.channel_layer, content, timeout)
 
     def _send_now(self, content: Content, delay: float, headers: dict[str, Any] | None = None) -> None:
         self.channel_layer.send(self.name, content, **self._options(delay, headers))
@@ -87,6 +119,7 @@ class Group(Target):
         delay: float = NOW,
         *,
         exclude: Channel | str | None = None,
+        latest: str | None = None,
         on_commit: bool | None = None,
     ) -> None:
         """Send ``content`` to the members, when the running consumer ends, or at once outside of one.
@@ -96,15 +129,16 @@ class Group(Target):
             immediately: send at once, inside a consumer too.
             delay: seconds after that; the layer keeps the message meanwhile.
             exclude: a ``Channel`` or its name, which does not get the message if it is a member; None for no one.
+            latest: as for ``Channel.send``; in a history each message keeps its place.
             on_commit: as for ``Channel.send``.
 
         Raises:
             InvalidContent: ``content`` is no dict (GR-04).
             InvalidName: ``exclude`` is no channel.
-            ValueError: ``delay`` is no number of seconds.
+            ValueError: ``delay`` is no number of seconds, or ``latest`` no text of 1 to 100 characters.
             RuntimeError: ``on_commit``, and nobody has said whose transactions that means.
         """
-        headers = None if exclude is None else self._leaving_out(exclude)
+        headers = self._headers(content, exclude, latest)
         sender = self._begin(content, immediately, delay, on_commit, headers)
         if sender is not None:
             self._go(sender, content)
@@ -116,13 +150,28 @@ class Group(Target):
         delay: float = NOW,
         *,
         exclude: Channel | str | None = None,
+        latest: str | None = None,
         on_commit: bool | None = None,
     ) -> None:
-        """``send`` for async code; ``content``, ``immediately``, ``delay``, ``exclude``, ``on_commit`` are the same."""
-        headers = None if exclude is None else self._leaving_out(exclude)
+        """``send`` for async code.
+
+        ``content``, ``immediately``, ``delay``, ``exclude``, ``latest`` and ``on_commit`` are the same.
+        """
+        headers = self._headers(content, exclude, latest)
         sender = self._begin(content, immediately, delay, on_commit, headers)
         if sender is not None:
             await self._ago(sender, content)
+
+    def _headers(self, content: Content, exclude: Channel | str | None, latest: str | None) -> dict[str, Any] | None:
+        closes = isinstance(content, dict) and "close" in content and isinstance(content["close"], int)
+        if exclude is None and latest is None and not closes:
+            return None
+        headers = {} if exclude is None else self._leaving_out(exclude)
+        if latest is not None:
+            headers |= about(latest)
+        if closes:  # who comes later is not to be closed by what closed others
+            headers[ONCE] = True
+        return headers
 
     def _leaving_out(self, channel: Channel | str) -> dict[str, Any]:
         if not isinstance(self.channel_layer, SyncChannelLayer):

@@ -14,6 +14,13 @@
     ├── MessageTooLarge                       content larger than the layer carries
     ├── TooManyGroups                         a socket in as many groups as it may be
     ├── NoHistory (LookupError)           a group that keeps no history
+    ├── NoQuestion (LookupError)              an answer to a message that asks for none, or has one
+    ├── NotAnswered                           a client was asked, and there is no answer
+    │   ├── AnswerTimeout (TimeoutError)      it has not answered in time
+    │   ├── SocketLost (ConnectionError)      its socket is gone
+    │   ├── AnswerRefused                     it says that it does not answer
+    │   ├── CannotAsk                         it does not speak ``routechan.v1``
+    │   └── TooManyQuestions                  it has as many questions open as it may have
     ├── ChannelLayerUnavailable (ConnectionError)  the server of a layer did not answer
     ├── MissingExtra (ImportError)            an optional library that is not installed
     └── raised by consumers
@@ -161,6 +168,47 @@ class NoHistory(RoutechanError, LookupError):
             f"the group {self.group!r} keeps no history; give its layer the option history, with a pattern that "
             'matches the name: {"chat-*": {"size": 100, "seconds": 300}}'
         )
+
+
+class NoQuestion(RoutechanError, LookupError):
+    """A message was to be answered that asks for no answer, or that has been answered."""
+
+
+class NotAnswered(RoutechanError):
+    """The client of a socket was asked, and there is no answer.
+
+    Args:
+        channel: The reply channel of the socket.
+        why: What has come instead, for the text.
+    """
+
+    def __init__(self, channel: str, why: str) -> None:
+        super().__init__(channel, why)
+        self.channel = channel
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"the client of {self.channel!r} was asked, and there is no answer: {self.why}"
+
+
+class AnswerTimeout(NotAnswered, TimeoutError):
+    """The client has not answered in time."""
+
+
+class SocketLost(NotAnswered, ConnectionError):
+    """The socket is closed, or was before its client was asked."""
+
+
+class AnswerRefused(NotAnswered):
+    """The client says that it does not answer; ``why`` is its own text, as it came."""
+
+
+class CannotAsk(NotAnswered):
+    """The client does not speak ``routechan.v1``, or has an event stream."""
+
+
+class TooManyQuestions(NotAnswered):
+    """The client has as many questions open as a socket may have."""
 
 
 class ChannelLayerUnavailable(RoutechanError, ConnectionError):

@@ -16,6 +16,7 @@ from .encoding import Content
 from .interfaces import Outlet, Replies
 from .layers.base import SyncChannelLayer
 from .message import Message
+from .sending.asking import leave
 from .worker.announcements import Deference
 from .worker.consumers import ChannelConsumers
 
@@ -66,6 +67,7 @@ class InlineConsumers:
         await self._deference.stop()
         await self._channels.stop()
         await self._runtime.stop()
+        await leave(self.layer.layer)
 
     def serves(self, channels: Iterable[str], content: Content) -> bool:
         """Whether the routing could take messages on ``channels`` from a connection with this ``content``."""

@@ -26,6 +26,24 @@ FAILED, UNROUTED = "__failed__", "__unrouted__"
 #: socket's events has changed elsewhere. It sends nothing to the client.
 CHANGED = "__changed__"
 
+#: The key of a ``websocket.receive`` whose client asks: the number of its question.
+QUESTION = "question_number"
+
+#: The key of what is said to the reply channel of a socket to answer its client: the number of the question. Beside it
+#: stands ``text`` or ``bytes``, or ``NO`` with the reason.
+ANSWER = "__answer__"
+
+#: The key of what is said to the reply channel of a socket to ask its client, beside ``text`` or ``bytes``: the channel
+#: that the answer goes to, the number of the question there, and the seconds that it is waited for.
+ASK = "__ask__"
+
+#: The keys of an answer on its way to who has asked: the number of the question, and why there is none.
+NUMBER, NO = "number", "no"
+
+#: Why there is no answer: the socket is gone, its client cannot be asked, or it has too many questions open; or it says
+#: that it does not answer.
+LOST, UNABLE, MANY, REFUSED = "lost", "unable", "many", "refused"
+
 #: What a connection waits for whose event has been consumed.
 NOT_ANSWERED = (
     'its consumer has ended without an answer; that of websocket.connect has to send {"accept": True}, that of '
@@ -40,6 +58,16 @@ def first_of(channel: str, content: Content) -> bool:
     """Whether the event ``content`` of ``channel`` is the first of a connection, whose server waits for an answer."""
     begins = _FIRST_EVENTS.get(channel)
     return begins is not None and str(content.get("reply_channel")).startswith(begins)
+
+
+def unanswered(content: Content, reason: str) -> Content | None:
+    """What to say to the reply channel of the event ``content``, whose client gets no answer for this ``reason``.
+
+    Returns:
+        None where the client does not ask.
+    """
+    number = content.get(QUESTION)
+    return {ANSWER: number, NO: reason} if type(number) is int else None
 
 
 class Recovering(Protocol):

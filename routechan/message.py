@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from .asgi.translation import socket_reply
 from .channel import Channel
 from .encoding import Content
+from .exceptions import NoQuestion
 from .inspection import name_that_thing
+from .interfaces import ANSWER, QUESTION
 from .layers.base import BaseChannelLayer
 from .layers.claims import Claims
 from .names import is_of_a_socket
 from .outbox import open_outbox
+from .sending.asking import check_body
+
+__sends_for_others__ = True
 
 Self = TypeVar("Self", bound="Message")
 Value = TypeVar("Value")
@@ -120,6 +125,9 @@ class Message:
         reply_channel: where answers go; by default the channel that ``content["reply_channel"]`` names.
     """
 
+    #: Whether ``answer`` was called.
+    is_answered = False
+
     def __init__(
         self, content: Content, channel_name: str, channel_layer: Any, reply_channel: Channel | None = None
     ) -> None:
@@ -150,6 +158,36 @@ class Message:
         # The reply channels of test clients take anything.
         kind = _SocketChannel if type(name) is str and is_of_a_socket(name) else Channel
         return kind(name, channel_layer=self.channel_layer)
+
+    def answer(self, content: Content, immediately: bool = False) -> None:
+        """Answer the client that asks with this message: it has the key ``question_number``.
+
+        Args:
+            content: a dict with ``text`` or ``bytes``.
+            immediately: do not wait until the consumer ends, as ``Channel.send``.
+
+        Raises:
+            NoQuestion: the client does not ask, or has its answer.
+            InvalidContent: ``content`` is no answer.
+        """
+        self.reply_channel.send(self._answer(content), immediately)
+
+    async def aanswer(self, content: Content, immediately: bool = False) -> None:
+        """``answer`` for async code, with ``content`` and ``immediately``."""
+        await self.reply_channel.asend(self._answer(content), immediately)
+
+    def _answer(self, content: Content) -> Content:
+        number = self.content.get(QUESTION)
+        if type(number) is not int or self.reply_channel is None:
+            raise NoQuestion(
+                f"the message on {self.channel_name!r} asks for no answer: it has no {QUESTION!r}. "
+                "Send a reply instead: message.reply_channel.send(...)"
+            )
+        if self.is_answered:
+            raise NoQuestion(f"the question on {self.channel_name!r} has been answered; it gets one answer")
+        check_body("an answer", content)
+        self.is_answered = True
+        return {ANSWER: number, **content}
 
     def __getitem__(self, key: str) -> Any:
         return self.content[key]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import random
 import re
 from contextlib import suppress
 from typing import Any
@@ -91,6 +92,7 @@ class EventStream:
         }
         self._send = send
         self._posts = server.posts
+        self._drain_time = server.options.drain_time
         #: What its address holds.
         self.secret = server.posts.add(self)
         self._inbox: asyncio.Queue[Event | BaseException] = asyncio.Queue()
@@ -189,6 +191,10 @@ class EventStream:
 
     async def _close(self, code: int) -> None:
         if self._accepted:
+            drain_time = self._drain_time if self._posts.stopping and code == RESTART else 0.0
+            if drain_time:  # the field is for ``EventSource`` itself, the event for pages, which do not see the field
+                seconds = drain_time * random.random()
+                await self._write(b"retry: %d\nevent: retry\ndata: %.3f\n\n" % (1000 * seconds, seconds))
             await self._write(b"event: close\ndata: %d\n\n" % code, last=True)
         elif not self._over:
             await respond(self._send, 403, b"")

@@ -11,7 +11,7 @@ from typing import AnyStr, NamedTuple, Protocol
 
 from ..encoding import Content
 from . import translation
-from .translation import Event, Scope
+from .translation import LATEST, Event, Scope
 
 #: The subprotocol that a client offers and a server selects.
 PROTOCOL = "routechan.v1"
@@ -125,6 +125,10 @@ def framed(event: Event, line: str = "") -> Event:
         made = {"type": "websocket.send", "text": f"{line}\n{text}"}
     else:
         made = {"type": "websocket.send", "bytes": b"%b\n%b" % (line.encode(), event["bytes"])}
+    if LATEST in event:
+        made[LATEST] = event[LATEST]
+    if translation.LATEST in event:
+        made[translation.LATEST] = event[translation.LATEST]
     event[_FRAMED] = line, made
     return made
 

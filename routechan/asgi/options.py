@@ -48,6 +48,8 @@ class ServerOptions:
         body_limit: The largest body of a routed request, in bytes; a larger one gets a 413.
         event_streams: Whether a GET that accepts ``text/event-stream`` on a path with routes for sockets, and that no
             route for requests takes, is served as a socket. None for where no other application answers HTTP.
+        drain_time: Over how long event streams are ended when the process is told to stop; their pages are asked to
+            wait as long at most before they come back.
         health_path: The path of the health page, which is served before any route; None for no such page.
         metrics_path: The path of the Prometheus metrics, likewise.
         root_path: The path that the site is served below, such as ``/app``, in place of the one the ASGI server tells.
@@ -75,6 +77,7 @@ class ServerOptions:
     http_timeout: float = 120.0
     body_limit: int = 2_621_440
     event_streams: bool | None = None
+    drain_time: float = 0.0
     health_path: str | None = None
     metrics_path: str | None = None
     root_path: str = ""

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import re
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 from .. import names
-from ..concurrency import ends_task, maybe_await
+from ..concurrency import maybe_await
 from ..encoding import Content
 from ..exceptions import ChannelLayerUnavailable, InvalidName
 from ..layers.base import BaseChannelLayer
@@ -29,6 +30,7 @@ from .options import ServerOptions
 from .origin import Origins, readable
 from .refusals import refuse
 from .reply_channels import ReplyChannels
+from .telling import Telling
 from .translation import Event, Scope
 from .writer import Receive, Send
 
@@ -100,7 +102,7 @@ class Posts:
         self._channels: ReplyChannels[Content] | None = None  # a site without event streams has no queue for them
         self._numbers = count(1)
         self._answers: dict[int, asyncio.Future[Answer]] = {}
-        self._telling: set[asyncio.Task[None]] = set()
+        self._telling = Telling(layer, repeats, "A page is not told whether its stream has taken a message")
         #: Whether the process is to stop.
         self.stopping = False
 
@@ -122,13 +124,21 @@ class Posts:
     def end_streams(self) -> None:
         """End all streams: ASGI servers that stop wait for them, as for any response."""
         self.stopping = True
-        for stream in tuple(self._streams.values()):
+        loop, drain_time = asyncio.get_running_loop(), self._options.drain_time
+        for secret in tuple(self._streams):
+            if drain_time:
+                loop.call_later(drain_time * random.random(), self._restart, secret)
+            else:
+                self._restart(secret)
+
+    def _restart(self, secret: str) -> None:
+        stream = self._streams.get(secret)
+        if stream is not None:
             stream.restart()
 
     async def detach(self) -> None:
         """Give the channels back; raises ``ChannelLayerUnavailable`` where the layer cannot be told."""
-        for task in self._telling:
-            task.cancel()
+        self._telling.stop()
         if self._channels is not None:
             await self._channels.detach()
 
@@ -239,30 +249,7 @@ class Posts:
         event: Event = {"type": "websocket.receive", "text": content.get("text"), "bytes": content.get("bytes")}
         answer = GONE if stream is None else TAKEN if stream.posted(event) else TOO_FAST
         channel, number = content["answer"]
-        try:
-            pending = self._layer.post(channel, {"number": number, "answer": [*answer]})
-        except Exception as error:
-            self._untold(error)
-        else:
-            if pending is not None:
-                task = asyncio.get_running_loop().create_task(self._tell(pending))
-                self._telling.add(task)
-                task.add_done_callback(self._telling.discard)
-
-    async def _tell(self, pending: Awaitable[None]) -> None:
-        try:
-            await pending
-        except BaseException as error:
-            if ends_task(error):
-                raise
-            self._untold(error)
-
-    def _untold(self, error: BaseException) -> None:
-        more = self._repeats.more("post untold")
-        if more is not None:
-            logger.warning(
-                "A page is not told whether its stream has taken a message: %s%s", error, more, extra=log_fields()
-            )
+        self._telling.tell(channel, {"number": number, "answer": [*answer]})
 
     def _answered(self, content: Content) -> None:
         answer = self._answers.get(content["number"])
@@ -283,5 +270,5 @@ def _message(headers: Sequence[Sequence[bytes]], body: bytes) -> Content:
     return {"text": body.decode()}
 
 
-def _as_it_is(content: Content) -> Content:
+def _as_it_is(content: Content, latest: str | None = None) -> Content:
     return content

@@ -20,6 +20,7 @@ from ..telemetry.log_fields import log_fields
 logger = logging.getLogger("routechan")
 
 Reply = TypeVar("Reply")
+Reply_co = TypeVar("Reply_co", covariant=True)
 Reply_contra = TypeVar("Reply_contra", contravariant=True)
 
 
@@ -39,6 +40,21 @@ class Replied(Protocol[Reply_contra]):
         """Close, if the ASGI server waits for this connection before it stops, and no consumer has begun with it."""
 
 
+class Read(Protocol[Reply_co]):
+    """What parses a message into a reply."""
+
+    def __call__(self, content: Content, latest: str | None = None) -> Reply_co:
+        """The reply that ``Replied.reply`` takes.
+
+        Args:
+            content: The message.
+            latest: Its subject, if a client that is slow is to be sent the last one of that only.
+
+        Raises:
+            InvalidContent: No connection can take it.
+        """
+
+
 class ReplyChannels(Generic[Reply]):
     """All connections of one kind, by reply channel. Lifetime: server process, on one event loop.
 
@@ -46,14 +62,22 @@ class ReplyChannels(Generic[Reply]):
 
     Args:
         prefix: How reply channels begin: ``websocket.send`` or ``http.response``.
-        read: Parses a message into the reply that ``Replied.reply`` takes; raises ``InvalidContent``.
+        read: Parses a message.
         layer: The layer that delivers the messages.
+        missed: Called with a reply to a connection that is gone.
     """
 
-    def __init__(self, prefix: str, read: Callable[[Content], Reply], layer: BaseChannelLayer) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        read: Read[Reply],
+        layer: BaseChannelLayer,
+        missed: Callable[[Reply], object] | None = None,
+    ) -> None:
         self.queue = f"{prefix}.{names.random_part(6)}.{layer.process}!"
         self.layer = layer
         self._read = read
+        self._missed = missed
         self._open: dict[str, Replied[Reply]] = {}
         self._takers: dict[str, Callable[[Content], object]] = {}
         self._empty: asyncio.Future[None] | None = None
@@ -125,7 +149,7 @@ class ReplyChannels(Generic[Reply]):
         if self._empty is not None and not self._open and not self._empty.done():
             self._empty.set_result(None)
 
-    def deliver(self, channels: Sequence[str], content: Content) -> None:
+    def deliver(self, channels: Sequence[str], content: Content, latest: str | None = None) -> None:
         """Deliver one message to several connections; called by the layer in any thread.
 
         The message is parsed once for all of them. Connections that are gone are skipped (DM-05). Where several are
@@ -134,6 +158,7 @@ class ReplyChannels(Generic[Reply]):
         Args:
             channels: Reply channels, at least one. A channel of ``channel`` comes alone.
             content: The message.
+            latest: Its subject, where a slow client is to get the last one of that only.
 
         Raises:
             InvalidContent: No connection of this kind can take the message.
@@ -147,7 +172,7 @@ class ReplyChannels(Generic[Reply]):
             else:
                 self._from_threads.put(partial(take, content))
             return
-        reply = self._read(content)
+        reply = self._read(content) if latest is None else self._read(content, latest)
         if not here:
             self._from_threads.put(partial(self._deliver, tuple(channels), reply))
         elif len(channels) == 1:
@@ -155,16 +180,21 @@ class ReplyChannels(Generic[Reply]):
             if connection is not None:
                 connection.reply(reply)
             else:
-                self.layer.forget(channels[0])
+                self._miss(channels[0], reply)
         else:
             self._deliver(channels, reply)
+
+    def _miss(self, name: str, reply: Reply) -> None:
+        self.layer.forget(name)  # a member that was added to a group after it had gone
+        if self._missed is not None:
+            self._missed(reply)
 
     def _deliver(self, channels: Sequence[str], reply: Reply) -> None:
         find = self._open.get
         for name in channels:
             connection = find(name)
             if connection is None:
-                self.layer.forget(name)  # a member that was added to a group after it had gone
+                self._miss(name, reply)
                 continue
             try:
                 connection.reply(reply)

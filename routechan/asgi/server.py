@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..encoding import Content
 from ..exceptions import ChannelLayerUnavailable
 from ..inspection import counted
-from ..interfaces import SOCKET_CHANNELS, Consumers
+from ..interfaces import LOST, NO, NUMBER, SOCKET_CHANNELS, Consumers
 from ..layers.base import BaseChannelLayer
 from ..limits.clients import address_of
 from ..monitor.reports import Responder
@@ -27,10 +27,12 @@ from .neighbours import Neighbours
 from .options import ServerOptions
 from .origin import Origins
 from .posts import Posts
+from .questions import Talk
 from .reply_channels import ReplyChannels
 from .signals import StopSignals
 from .socket_channels import SocketChannels
-from .translation import ResponseReply
+from .telling import Telling
+from .translation import ResponseReply, SocketReply
 from .waiting import Waiting
 
 logger = logging.getLogger("routechan")
@@ -79,7 +81,8 @@ class Server:
         self.waiting = Waiting(self.options.server_bytes)
         options = self.options
         self.addresses = Addresses(options.address_sockets, options.rate("handshake_rate"), monotonic)
-        self.sockets = SocketChannels(self.layer)
+        self.telling = Telling(self.layer, self.repeats, "Who has asked a client is not told of its answer")
+        self.sockets = SocketChannels(self.layer, self._missed)
         self.responses = ReplyChannels("http.response", translation.response_reply, self.layer)
         longest = self.layer.longest_history
         #: Writes and reads what clients keep to come back with; None where no group keeps a history.
@@ -124,6 +127,7 @@ class Server:
         self._neighbours.stop()
         await self._unread.stop()
         await asyncio.gather(self._responder.stop(), self.consumers.stop())
+        self.telling.stop()
         await self._detach()
 
     def _stop_soon(self) -> None:
@@ -154,6 +158,12 @@ class Server:
                 "the layer is back and the lease of this process has run out",
                 why,
             )
+
+    def _missed(self, reply: SocketReply) -> None:
+        """A socket is gone to which ``reply`` was sent: say so to who has asked its client."""
+        talk = reply[3]
+        if isinstance(talk, Talk) and talk.asks is not None:
+            self.telling.tell(talk.asks, {NUMBER: talk.number, NO: LOST})
 
     def mount(self, channels: Sequence[str], content: Content) -> None:
         """Find the path of a connection in which the root path stands twice, if no route takes what it is so far.

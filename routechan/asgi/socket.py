@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from ..encoding import Content
 from ..inspection import counted
+from ..interfaces import LOST, NO, NUMBER, QUESTION, UNABLE
 from ..limits.rules import InARow
 from ..telemetry.counters import counters
 from ..telemetry.log_fields import log_fields
@@ -15,6 +17,7 @@ from ..telemetry.repeats import Repeats
 from . import lines
 from .lines import Voice
 from .options import ServerOptions
+from .questions import Questions, Talk, Tell
 from .recovery import Recovery
 from .translation import CHANGED_ELSEWHERE, Denial, Event, SocketReply, may_close_with, socket_reply
 from .waiting import Waiting
@@ -44,7 +47,9 @@ class Socket(Writer):
         subprotocol: The subprotocol to accept with, or None.
         denial: Makes the events that refuse the handshake.
         ended: Called when this side closes the socket, with whether to wait for the client's closing handshake.
-        look: Called to look whether the client has left, because its events have not been read for long.
+        look: Called to read what the client sends although its events have not been consumed: whether it has left, or
+            answers.
+        tell: Sends a message to a channel, for those who ask the client.
     """
 
     # A thread never waits for a slow client: that could last as long as the connection. The socket is closed instead.
@@ -57,8 +62,11 @@ class Socket(Writer):
         "_ending",
         "_failures",
         "_look",
+        "_most",
         "_options",
+        "_questions",
         "_repeats",
+        "_tell",
         "accepted",
         "changes",
         "client",
@@ -89,6 +97,7 @@ class Socket(Writer):
         denial: Denial,
         ended: Callable[[bool], object],
         look: Callable[[], object],
+        tell: Tell | None = None,
     ) -> None:
         super().__init__(send, options.socket_bytes, waiting, take)
         self.name = name
@@ -108,11 +117,14 @@ class Socket(Writer):
         self.dropped = 0  # messages that its slow client did not take
         self._options = options
         self._capacity = options.socket_capacity
+        self._most = sys.maxsize if options.frame_bytes is None else options.frame_bytes
         self._repeats = repeats
         self._failures: InARow | None = None
         self._denial = denial
         self._ended = ended
         self._look = look
+        self._tell = tell or _tell_nobody
+        self._questions: Questions | None = None
         self._ending = False  # the server process is stopping
 
     def deliver(self, content: Content) -> None:
@@ -131,10 +143,15 @@ class Socket(Writer):
         if reply is CHANGED_ELSEWHERE:
             self.changes += 1
             return
-        if self.closed:
-            return
         accept, data, close, reason = reply
+        if self.closed:
+            if isinstance(reason, Talk):
+                self._talk(data, reason)
+            return
         if self.accepted:
+            if reason is not None and isinstance(reason, Talk):
+                self._talk(data, reason)
+                return
             if data is not None:
                 if self.voice is not None:
                     data = self.voice.framed(data, id)
@@ -145,12 +162,100 @@ class Socket(Writer):
             if close is not None and not self.closed:
                 self._close(close)
         elif accept is False:
-            self._deny(reason)
+            self._deny(reason if isinstance(reason, str) else None)
         elif accept or data is not None:
             self._accept()
             self.reply(reply, id)
         elif close is not None:
             self._deny(None)
+
+    # Questions
+
+    def message(self, frame: Event) -> Event | None:
+        """The message for a consumer in a ``frame`` of a client that sends lines.
+
+        Args:
+            frame: The ASGI event ``websocket.receive``.
+
+        Returns:
+            The event without its line, with ``QUESTION`` where the client asks; None where no consumer is to have it.
+        """
+        try:
+            word, number, event = lines.read(frame)
+        except lines.BrokenLine as error:
+            self.refuse(1002, str(error))
+            return None
+        if not word:
+            return event
+        if word != lines.ASK:
+            if not self._take_answer(word, number, event):
+                self._count_late()
+            return None
+        if self._questions is None:
+            self._questions = Questions(self._tell)
+        if self._questions.is_open(number):
+            self.refuse(1002, f"the question {number} is open already; count questions, and use each number once")
+            return None
+        reason = self._questions.receive(number)
+        if reason is not None:
+            self.say(lines.FAILED, number, reason)
+            return None
+        event[QUESTION] = number
+        return event
+
+    def takes_answer(self, frame: Event) -> bool:
+        """Whether ``frame``, which came while an event is consumed, was an answer that somebody waits for."""
+        if not self.awaits_answer or len(frame.get("text") or frame.get("bytes") or ()) > self._most:
+            return False
+        try:
+            word, number, event = lines.read(frame)
+        except lines.BrokenLine:
+            return False
+        return word in (lines.ANSWER, lines.FAILED) and self._take_answer(word, number, event)
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether an answer of the client is waited for."""
+        return self._questions is not None and self._questions.waits
+
+    def left(self) -> None:
+        """The client has left, and what it sent before is not consumed yet: it answers nothing any more."""
+        if self._questions is not None:
+            self._questions.lost()
+
+    def _take_answer(self, word: str, number: int, event: Event) -> bool:
+        content = {key: event[key] for key in ("text", "bytes") if key in event}
+        return self._questions is not None and self._questions.answered(number, content, refused=word == lines.FAILED)
+
+    def _count_late(self) -> None:
+        counters.answers_late += 1
+        more = self._repeats.more("answers_late")
+        if more is not None:
+            logger.info(
+                "The client of %s (%r) has answered a question that nobody waits for any more%s",
+                self.name,
+                self.path,
+                more,
+                extra=log_fields(self.name, connection=self.name),
+            )
+
+    def _talk(self, data: Event | None, talk: Talk) -> None:
+        """Send the client an answer or a question with the body ``data``."""
+        body = "" if data is None else data["text"] if data.get("text") is not None else data["bytes"]
+        if talk.asks is None:
+            if self._questions is not None and self._questions.answer(talk.number):
+                word, body = (lines.ANSWER, body) if talk.failed is None else (lines.FAILED, talk.failed)
+                self.say(word, talk.number, body)
+            return
+        if self.closed or not self.speaks:
+            self._tell(talk.asks, {NUMBER: talk.number, NO: LOST if self.closed else UNABLE})
+            return
+        if self._questions is None:
+            self._questions = Questions(self._tell)
+        number = self._questions.ask(talk)
+        if number is not None:
+            self._look()
+            self.say(lines.ASK, number, body)
 
     def say(self, word: str, argument: object, body: str | bytes = "") -> None:
         """Tell a client that asked for it what the server itself says; nothing where the socket is not open.
@@ -246,6 +351,7 @@ class Socket(Writer):
     def lost(self) -> None:
         """The connection is gone: send nothing more."""
         self.closed = True
+        self.left()
         self._look = _look_no_more
         self._ended = _ignore  # breaks the reference cycle, so that a closed connection is freed at once
         self.recovery = None  # likewise
@@ -321,6 +427,7 @@ class Socket(Writer):
     def _end(self, events: list[Event], code: int, *, wait: bool = True) -> None:
         self.closed = True
         self.close_code = code
+        self.left()
         for event in events:
             self.write(event, self._capacity + 2)  # two places are reserved for the last events
         self._wake()
@@ -333,3 +440,7 @@ def _ignore(wait: bool) -> None:
 
 def _look_no_more() -> None:
     """Stands in for ``look`` likewise."""
+
+
+def _tell_nobody(channel: str, content: Content) -> None:
+    """Stands in for ``tell`` where nobody can ask."""

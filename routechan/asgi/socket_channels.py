@@ -31,10 +31,11 @@ class SocketChannels(ReplyChannels[SocketReply]):
 
     Args:
         layer: The layer that delivers the messages.
+        missed: Is given each reply to a socket that is gone.
     """
 
-    def __init__(self, layer: BaseChannelLayer) -> None:
-        super().__init__("websocket.send", translation.socket_reply, layer)
+    def __init__(self, layer: BaseChannelLayer, missed: Callable[[SocketReply], object] | None = None) -> None:
+        super().__init__("websocket.send", translation.socket_reply, layer, missed)
         self._read_before: dict[int, tuple[Content, SocketReply]] = {}  # by the id of the content, which it keeps
 
     def attach(self) -> None:
@@ -43,7 +44,9 @@ class SocketChannels(ReplyChannels[SocketReply]):
         if self.layer.longest_history:
             self.layer.follow(self.queue, self)
 
-    def placed(self, channels: Sequence[str], content: Content, group: str, position: Position) -> None:
+    def placed(
+        self, channels: Sequence[str], content: Content, group: str, position: Position, latest: str | None
+    ) -> None:
         """Deliver a message from a history.
 
         Args:
@@ -51,18 +54,19 @@ class SocketChannels(ReplyChannels[SocketReply]):
             content: The message.
             group: Its group.
             position: Its position in the history of that.
+            latest: Its subject, where a slow client is to get the last one of that only.
 
         Raises:
             InvalidContent: No socket can take the message.
         """
-        self._in_order(self._place, tuple(channels), self._read(content), group, position)
+        self._in_order(self._place, tuple(channels), self._read(content, latest), group, position)
 
-    def caught_up(self, group: str, channel: str, messages: Sequence[tuple[Content, Position]]) -> None:
+    def caught_up(self, group: str, channel: str, messages: Sequence[tuple[Content, Position, str | None]]) -> None:
         """See ``Follower.caught_up`` for ``group``, ``channel`` and ``messages``; what no socket can take is lost."""
         replies: list[tuple[SocketReply, Position]] = []
-        for content, position in messages:
+        for content, position, latest in messages:
             try:
-                replies.append((self._parsed(content), position))
+                replies.append((self._parsed(content, latest), position))
             except InvalidContent as error:
                 counters.lost += 1
                 logger.error(
@@ -70,13 +74,13 @@ class SocketChannels(ReplyChannels[SocketReply]):
                 )
         self._in_order(self._catch_up, channel, replies, group)
 
-    def _parsed(self, content: Content) -> SocketReply:
+    def _parsed(self, content: Content, latest: str | None) -> SocketReply:
         """The message ``content``, parsed once for all who catch up at the same time."""
         found = self._read_before.get(id(content))
         if found is None or found[0] is not content:
             if len(self._read_before) >= PARSED:
                 self._read_before.clear()
-            found = self._read_before[id(content)] = content, self._read(content)
+            found = self._read_before[id(content)] = content, self._read(content, latest)
         return found[1]
 
     def joining(self, group: str, channel: str) -> None:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from ..encoding import Content, check_content
 from ..exceptions import InvalidContent, UselessContent
-from ..interfaces import CHANGED, FAILED, UNROUTED
+from ..interfaces import ANSWER, ASK, CHANGED, FAILED, UNROUTED
+from .questions import Talk, talk_of
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -24,6 +25,9 @@ ABORTS = "routechan.aborts"
 #: ``websocket.send``, and says whether it has: not where the socket is not open, or its client does not read. It keeps
 #: the bytes of the frame in the event, so that a message to a group is framed once.
 WRITES = "routechan.writes"
+
+#: The key of an event ``websocket.send`` with its subject: of several that wait for a slow client it is sent the last.
+LATEST = "routechan.latest"
 
 #: The extension of the scope of an event stream, which is served as a WebSocket.
 EVENT_STREAM = "routechan.event_stream"
@@ -188,8 +192,9 @@ def _headers(headers: Iterable[Iterable[bytes]]) -> list[list[bytes]]:
 
 
 #: A parsed message for a WebSocket (6.9): whether to accept, the data to send as an ASGI event, the code to close with,
-#: and the reason for a refusal; each is None if the message does not say. A plain tuple, because one is made per reply.
-SocketReply = tuple["bool | None", "Event | None", "int | None", "str | None"]
+#: and the reason for a refusal, or the question that the data belongs to; each is None if the message does not say. A
+#: plain tuple, because one is made per reply.
+SocketReply = tuple["bool | None", "Event | None", "int | None", "str | Talk | None"]
 
 #: The keys of a message for a WebSocket.
 REPLY_KEYS = frozenset({"accept", "text", "bytes", "close"})
@@ -198,11 +203,12 @@ REPLY_KEYS = frozenset({"accept", "text", "bytes", "close"})
 CHANGED_ELSEWHERE: SocketReply = (None, None, None, CHANGED)
 
 
-def socket_reply(content: Content) -> SocketReply:
+def socket_reply(content: Content, latest: str | None = None) -> SocketReply:
     """A message for a WebSocket, parsed.
 
     Args:
         content: A dict with one or more of ``accept``, ``text``, ``bytes`` and ``close``.
+        latest: The subject of its data, of which a slow client is sent the last; None for none.
 
     Raises:
         InvalidContent: The message has other keys, or values of other types.
@@ -211,12 +217,17 @@ def socket_reply(content: Content) -> SocketReply:
     if type(content) is dict and len(content) == 1 and "text" in content:  # the fast path, for most messages
         text = content["text"]
         if type(text) is str and text and text.isascii():
-            return None, {"type": "websocket.send", "text": text}, None, None
+            if latest is None:
+                return None, {"type": "websocket.send", "text": text}, None, None
+            return None, {"type": "websocket.send", "text": text, LATEST: latest}, None, None
     check_content(content)
     if FAILED in content:
         return False, None, None, str(content[FAILED])
     if CHANGED in content:
         return CHANGED_ELSEWHERE
+    if ANSWER in content or ASK in content:
+        body = _data(content.get("text"), content.get("bytes"))
+        return None, body or {"type": "websocket.send", "text": ""}, None, talk_of(content)
     # A dict with ``type`` is an event for class-based Channels 4 consumers in the same group: ignore its unknown keys.
     if not REPLY_KEYS.issuperset(content) and "type" not in content:
         unknown = ", ".join(sorted(repr(key) for key in content if key not in REPLY_KEYS))
@@ -232,9 +243,12 @@ def socket_reply(content: Content) -> SocketReply:
     close = content.get("close")
     if close is not None and not isinstance(close, int):
         raise InvalidContent(f"'close' is True or a close code such as 4000, not {close!r}")
+    data = _data(content.get("text"), content.get("bytes"))
+    if latest is not None and data is not None:
+        data[LATEST] = latest
     return (
         None if accept is None else bool(accept),
-        _data(content.get("text"), content.get("bytes")),
+        data,
         None if not close else 1000 if close is True else close,
         None,
     )
@@ -355,12 +369,13 @@ class ResponseReply(NamedTuple):
     unrouted: bool = False
 
 
-def response_reply(content: Content) -> ResponseReply:
+def response_reply(content: Content, latest: str | None = None) -> ResponseReply:
     """A message for an HTTP response, parsed (6.4).
 
     Args:
         content: A dict with ``status``, ``headers``, ``content`` and ``more_content``, or for a further chunk with the
             last two.
+        latest: Nothing to a response, which is one body.
 
     Raises:
         InvalidContent: A value has the wrong type, or the status is no HTTP status.

@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from ..concurrency import ends_task, maybe_await
 from ..deadlines import Deadline, call_after
 from ..encoding import Content
-from ..interfaces import SOCKET_CHANNELS
+from ..interfaces import QUESTION, SOCKET_CHANNELS
 from ..limits.clients import address_of
 from ..telemetry.counters import counters
 from ..telemetry.log_fields import log_fields
@@ -135,6 +135,7 @@ class _Connection:
             denial=translation.denial(scope, options.debug),
             ended=self._ended,
             look=self._look,
+            tell=server.telling.tell,
         )
         recovery.begin(self.socket, server.ids, scope)
         self.events = server.consumers.connection(self.socket)
@@ -194,10 +195,16 @@ class _Connection:
                         limits.too_large()
                         event = None
                         continue
-                    if speaks and (event := self._message(event)) is None:
-                        await socket.writable()
-                        continue
+                    if speaks:
+                        event = socket.message(event)
+                        if event is None:
+                            await socket.writable()
+                            continue
+                        if socket.awaits_answer:
+                            self._look()  # an answer may stand behind this message, whose consumer takes its time
                     content = translation.receive_content(event, name, path, self._order)
+                    if speaks and QUESTION in event:
+                        content[QUESTION] = event[QUESTION]
                     self._order += 1
                     if self._gone:
                         frames.append(content)
@@ -239,19 +246,6 @@ class _Connection:
             # If this process dies, nobody knows how many events came before. Order 0 is that of no later event, so
             # ``enforce_ordering`` does not make the disconnect wait for one.
             server.layer.last_will(name, "websocket.disconnect", translation.disconnect_content(1006, name, path, 0))
-
-    def _message(self, frame: Event) -> Event | None:
-        """The message in a ``frame`` of a client that sends lines; None where there is none for a consumer."""
-        try:
-            word, number, event = lines.read(frame)
-        except lines.BrokenLine as error:
-            self.socket.refuse(1002, str(error))
-            return None
-        if not word:
-            return event
-        if word == lines.ASK:
-            self.socket.say(lines.FAILED, number, "Nothing answers questions here.")
-        return None  # an answer to a question that is not open
 
     def _refuse(self, channel: str, content: Content, error: BaseException) -> None:
         """End the socket, whose event could not reach its consumer because of ``error``."""
@@ -379,7 +373,11 @@ class _Connection:
             more = not isinstance(found, BaseException) and found["type"] == "websocket.receive"
             if isinstance(found, BaseException) or not more:
                 self._gone = True
+                self.socket.left()
                 self.events.release()
+            elif self.socket.takes_answer(found):
+                counters.frames_received += 1
+                continue
             else:
                 size += len(found.get("text") or found.get("bytes") or ())
             await ahead.put(found)

@@ -6,15 +6,16 @@ import asyncio
 import functools
 import logging
 import types
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from sys import getsizeof
 from types import CoroutineType
 from typing import Any
 
 from ..concurrency import ends_task
+from ..telemetry.counters import counters
 from ..telemetry.log_fields import log_fields
-from .translation import Event
+from .outgoing import Outgoing
+from .translation import LATEST, Event
 from .waiting import Waiting, payload_of
 
 logger = logging.getLogger("routechan")
@@ -56,14 +57,14 @@ class Writer:
         self._changed: asyncio.Future[None] | None = None
         self._gone = False
         #: Events that ``send`` has not taken yet; None while there are none and ``send`` is idle.
-        self.queue: deque[Event] | None = None
+        self.queue: Outgoing | None = None
         self.waiting_bytes = 0  # the size of what is in the queue
 
     def write(self, event: Event, capacity: int) -> bool:
         """Send an event, or queue it.
 
         Args:
-            event: The ASGI event.
+            event: The ASGI event; one with ``LATEST`` takes the place of another that waits with the same subject.
             capacity: The largest number of queued events.
 
         Returns:
@@ -71,9 +72,17 @@ class Writer:
         """
         queue = self.queue
         if queue is not None:
+            subject = event.get(LATEST)
+            replaced = None if subject is None else queue.withdraw(subject)
+            if replaced is not None:
+                counters.frames_replaced += 1
+                self._waiting.remove(self, replaced)
             if len(queue) >= capacity or self.is_over(event):
                 return False
-            queue.append(event)
+            if subject is None:
+                queue.append(event)
+            else:
+                queue.append_last(subject, event, replaces=replaced is not None)
             self._waiting.add(self, event)
             return True
         if self._take is not None and self._take(event):
@@ -90,7 +99,7 @@ class Writer:
         except BaseException as error:  # whatever a server raises, it is this connection's end and nobody else's
             self._fail(error)
             return True
-        self.queue = deque()
+        self.queue = Outgoing()
         self._task = asyncio.get_running_loop().create_task(self._drain(_resume(sending, waits_for)))
         return True
 

@@ -110,6 +110,7 @@ def make_application(
             subprotocols=options.subprotocol or (),
             handshake_timeout=options.handshake_timeout,
             **dict(options.limit),
+            drain_time=options.drain,
             health_path=options.health_path or None,
             metrics_path=options.metrics_path or None,
             secrets=tuple(environment.get(SECRETS_VARIABLE, "").split()),

@@ -20,7 +20,7 @@ from ..concurrency import ends_task, in_context, maybe_await
 from ..encoding import Content
 from ..exceptions import ChannelSocketException, ConsumeLater, DenyConnection
 from ..inspection import Consumer, Kind, kind_of_unfinished, name_that_thing
-from ..interfaces import FAILED, HTTP_CHANNELS, SOCKET_CHANNELS, UNROUTED, first_of
+from ..interfaces import FAILED, HTTP_CHANNELS, QUESTION, SOCKET_CHANNELS, UNROUTED, first_of, unanswered
 from ..message import Message
 from ..outbox import Outbox
 from ..routing import Matched, Router
@@ -30,6 +30,7 @@ from ..telemetry.log_fields import message_log_fields
 from .failures import FailureLog
 from .steps import StepHooks, aiterate, iterate
 from .timeouts import check_timeout, within
+from .unanswered import end_question
 
 #: How often ``ConsumeLater`` puts one message back before it is dropped (WK-21).
 MESSAGE_RETRIES = 10
@@ -102,7 +103,7 @@ class Invocation(Outbox):
         ended = self.unfinished is None
         try:
             if ended:
-                if error is not None or self.dispatcher.finished is not None:
+                if error is not None or self.dispatcher.finished is not None or QUESTION in self.message.content:
                     self.dispatcher.settle(self, None if cancelled else error)
                 self.closed = True
         finally:
@@ -232,11 +233,12 @@ class Dispatcher:
 
     def unrouted(self, message: Message) -> Content | None:
         """What to say to the reply channel of ``message``, which no route takes; None where nobody waits for it."""
-        if message.reply_channel is None or not first_of(message.channel_name, message.content):
+        if message.reply_channel is None:
             return None
-        if message.channel_name in HTTP_CHANNELS:
-            return {UNROUTED: True}
-        return {FAILED: f"no route takes a message on {message.channel_name}"}
+        none, channel = unanswered(message.content, "No consumer takes this question."), message.channel_name
+        if none is None and first_of(channel, message.content):
+            none = {UNROUTED: True} if channel in HTTP_CHANNELS else {FAILED: f"no route takes a message on {channel}"}
+        return none
 
     def watches_ends(self) -> bool:
         """Whether the end of a connection matters, whatever its routes are."""
@@ -375,6 +377,8 @@ class Dispatcher:
                 self._settle_error(invocation, error)
             except BaseException as failure:
                 self._fail(invocation, failure)
+        if not invocation.later:
+            end_question(invocation, "Its consumer has ended without an answer.")
         if self.finished is not None:
             try:
                 self.finished()
@@ -413,6 +417,7 @@ class Dispatcher:
         message = invocation.message
         if first_of(message.channel_name, message.content) and message.reply_channel is not None:
             invocation.add(message.reply_channel, {FAILED: reason})
+        end_question(invocation, "Its consumer has failed.")
 
     def report(self, invocation: Invocation, error: BaseException) -> None:
         """Log ``error`` as the consumer's, and call ``failed``.

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from .. import exceptions, names
 from ..encoding import Content
-from .envelope import EXCLUDE, Deliver, Headers
+from .envelope import EXCLUDE, LATEST, ONCE, Deliver, Headers
 from .following import Follower
 from .history import History
 from .options import FULL_DELAY, LONGEST_DELAY, NOW, Capacities, CapacityRules, check_delay, check_seconds
@@ -28,8 +28,10 @@ from .sync import Faces, RunningSyncLayer, SyncChannelLayer
 __all__ = [
     "EXCLUDE",
     "FULL_DELAY",
+    "LATEST",
     "LONGEST_DELAY",
     "NOW",
+    "ONCE",
     "BaseChannelLayer",
     "Capacities",
     "CapacityRules",
@@ -302,7 +304,8 @@ class BaseChannelLayer(Faces, ABC):
 
         Args:
             queue: a name that ends in ``.<process>!``.
-            deliver: called with ``(channels, content)`` in any thread; must not wait.
+            deliver: called with ``(channels, content)`` in any thread, and with a third argument for a message with the
+                header ``latest``; must not wait.
         """
         attached: dict[str, PollingQueue] = self.__dict__.setdefault("_attached", {})
         attached[queue] = PollingQueue(self.poll, queue, deliver, self.poll_interval)

@@ -11,11 +11,18 @@ from ..encoding import Content, decode_headers
 #: Data beside the content of a message that no consumer sees, made of the same types as content.
 Headers = Mapping[str, Any]
 
-#: Takes the content sent to channels of this process: ``deliver(channels, content)``.
-Deliver = Callable[[Sequence[str], Content], None]
+#: Takes the content sent to channels of this process: ``deliver(channels, content)``; or, where it has the header
+#: ``latest``, ``deliver(channels, content, latest)``.
+Deliver = Callable[..., None]
 
 #: The header of a group message that names a channel which does not get it.
 EXCLUDE = "exclude"
+
+#: The header of a message to sockets that names its subject: a slow socket is sent the last one of each only.
+LATEST = "latest"
+
+#: The header of a group message that is for those who are members now: a history gives it to nobody who comes later.
+ONCE = "once"
 
 #: A message to a channel; ``name`` is the channel.
 MESSAGE = 0
@@ -56,13 +63,46 @@ class Envelope(NamedTuple):
 
 def excluded(headers: bytes) -> str | None:
     """The channel that a group message with these encoded ``headers`` passes over; None for no one."""
-    if EXCLUDE.encode() not in headers:  # most messages with headers are in a trace, and exclude no one
+    channel = _header(EXCLUDE, headers)
+    return channel if isinstance(channel, str) else None
+
+
+def is_once(headers: bytes) -> bool:
+    """Whether a message with these encoded ``headers`` is given to nobody who was no member when it was sent."""
+    return _header(ONCE, headers) is True
+
+
+def hand_over(deliver: Deliver, channels: Sequence[str], content: Content, headers: Headers | bytes | None) -> None:
+    """Give ``content`` to ``deliver``, which serves ``channels``.
+
+    Args:
+        deliver: what a server attached.
+        channels: who the message is for.
+        content: the content.
+        headers: those of the message, encoded or not.
+    """
+    latest = latest_of(headers)
+    if latest is None:
+        deliver(channels, content)
+    else:
+        deliver(channels, content, latest)
+
+
+def latest_of(headers: Headers | bytes | None) -> str | None:
+    """The subject of a message with these ``headers``, encoded or not; None for none."""
+    if not headers:
+        return None
+    latest = _header(LATEST, headers) if isinstance(headers, bytes) else headers.get(LATEST)
+    return latest if isinstance(latest, str) else None
+
+
+def _header(name: str, headers: bytes) -> Any:
+    if name.encode() not in headers:  # most messages with headers are in a trace, and have no other
         return None
     try:
-        channel = decode_headers(headers).get(EXCLUDE)
+        return decode_headers(headers).get(name)
     except ValueError:  # whoever opens the message reports that
         return None
-    return channel if isinstance(channel, str) else None
 
 
 #: ``Envelope`` of a tuple of its items, at a third of the price: a group message makes one for each member.

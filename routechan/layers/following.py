@@ -15,11 +15,19 @@ class Follower(Protocol):
     It is called in any thread, must not wait, and hears of one group in the order of its history.
     """
 
-    def placed(self, channels: Sequence[str], content: Content, group: str, position: Position) -> None:
-        """Take the ``content`` of a message of ``group``, at ``position`` in its history, for ``channels``."""
+    def placed(
+        self, channels: Sequence[str], content: Content, group: str, position: Position, latest: str | None
+    ) -> None:
+        """Take the ``content`` of a message of ``group``, at ``position`` in its history, for ``channels``.
 
-    def caught_up(self, group: str, channel: str, messages: Sequence[tuple[Content, Position]]) -> None:
-        """Take ``messages`` that ``channel`` is given of what was sent to ``group`` before, each with its position."""
+        Of several with the subject ``latest`` a client that is slow is sent the last.
+        """
+
+    def caught_up(self, group: str, channel: str, messages: Sequence[tuple[Content, Position, str | None]]) -> None:
+        """Take ``messages`` that ``channel`` is given of what was sent to ``group`` before.
+
+        Each has its position and its subject, as in ``placed``.
+        """
 
     def joining(self, group: str, channel: str) -> None:
         """Another process has made ``channel`` a member of ``group``; ``joined`` or ``left`` follows."""

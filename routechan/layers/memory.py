@@ -14,7 +14,7 @@ from .. import names
 from ..encoding import MAX_SIZE, Content, LazyContent, Serializer, check_content, encode_headers
 from ..exceptions import ChannelFull
 from .delays import Delays
-from .envelope import Deliver, Headers
+from .envelope import Deliver, Headers, hand_over
 from .faces import StoreChannelLayer, StoreSyncLayer
 from .following import Follower
 from .history import History, HistoryRules, check_number
@@ -196,7 +196,10 @@ class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
         queue = names.queue_name(channel)
         deliver = self._store.attached.get(queue)
         if deliver is not None:
-            deliver((channel,), content)
+            if headers:
+                hand_over(deliver, (channel,), content, headers)
+            else:
+                deliver((channel,), content)
         elif self._is_foreign(queue):
             raise names.foreign(channel)
         else:
@@ -208,7 +211,7 @@ class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
             deliver = self._store.attached.get(names.queue_name(channel))
             try:
                 if deliver is not None:
-                    deliver((channel,), self._serializer.decode(body))
+                    hand_over(deliver, (channel,), self._serializer.decode(body), headers)
                 else:
                     self._store.put(channel, body, headers)
             except ChannelFull:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..encoding import Content, LazyContent
 from ..exceptions import ChannelFull
-from .envelope import excluded
+from .envelope import excluded, is_once, latest_of
 from .history import Position
 from .losses import Losses
 from .store import Store
@@ -43,13 +43,13 @@ def give_missed(
         messages: the messages.
         expires: until when they live, in seconds; None for as long as others.
     """
-    follower, found = store.follower_of(channel), list[tuple[Content, Position]]()
+    follower, found = store.follower_of(channel), list[tuple[Content, Position, str | None]]()
     for position, content, headers in messages:
-        if content is None or (headers and excluded(headers) == channel):
+        if content is None or (headers and (excluded(headers) == channel or is_once(headers))):
             continue
         try:
             if follower is not None:
-                found.append((content.content, position))
+                found.append((content.content, position, latest_of(headers)))
             else:
                 store.deliver(group, content, headers, None, expires, channel)
         except (ValueError, ChannelFull) as error:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..concurrency import running_loop
 from ..names import queue_name
-from .envelope import Deliver
+from .envelope import Deliver, hand_over
 from .options import share_of
 from .receiver import Delivery, Take
 
@@ -160,7 +160,7 @@ class PollingQueue:
                 if delivery is None:
                     self._ended.wait(self._interval)
                 else:
-                    self._deliver((delivery.channel,), delivery.content)
+                    hand_over(self._deliver, (delivery.channel,), delivery.content, delivery.headers)
             except Exception:  # an error in one message, or a temporary one in the layer
                 logger.exception("Handing on what is sent to %s failed", self._queue)
                 self._ended.wait(TROUBLE_DELAY)

@@ -16,7 +16,7 @@ from .. import names
 from ..encoding import LazyContent
 from ..exceptions import ChannelFull, InvalidContent, InvalidName, TooManyGroups
 from ..telemetry.counters import counters
-from .envelope import MESSAGE, Deliver, Envelope, excluded, make_envelope
+from .envelope import MESSAGE, Deliver, Envelope, excluded, hand_over, latest_of, make_envelope
 from .following import Follower
 from .history import Position
 from .memberships import Memberships, leave_out
@@ -367,22 +367,21 @@ class Store:
         """Send ``content`` to the members of ``group`` in ``queue_name``, or in all queues, or to one of them ``only``.
 
         Full members miss it. It came from another process if ``expires`` (seconds) is given. Attached queues get no
-        ``headers``, and a member that these exclude gets nothing. Raises ``InvalidContent`` where some members cannot
-        take it; the others got it. ``position`` is that in the history of the group, where it has one.
+        ``headers`` but ``latest``, and a member that these exclude gets nothing. Raises ``InvalidContent`` where some
+        members cannot take it; the others got it. ``position`` is that in the history of the group, where it has one.
         """
         refused: InvalidContent | None = None
         queues = self.members(group, queue_name) if only is None else {names.queue_name(only): [only]}
         if headers and (left_out := excluded(headers)) is not None:
             leave_out(left_out, queues)
         for name in [name for name in queues if name in self.attached]:  # first: their content needs no bytes
-            members = queues.pop(name)
-            deliver = self.attached.get(name)
+            members, deliver = queues.pop(name), self.attached.get(name)
             follower = self.followers.get(name) if position is not None else None
             try:
                 if follower is not None and position is not None:
-                    follower.placed(members, content.content, group, position)
+                    follower.placed(members, content.content, group, position, latest_of(headers))
                 elif deliver is not None:
-                    deliver(members, content.content)
+                    hand_over(deliver, members, content.content, headers)
             except ChannelFull:
                 self.counts.add(name, "dropped_count")
             except InvalidContent as error:  # only these members refused it

@@ -105,6 +105,10 @@ def _sockets() -> Iterator[Any]:
     yield _counter("socket_messages_received", "WebSocket messages from clients.", c.frames_received)
     yield _counter("socket_messages_sent", "WebSocket messages to clients.", c.frames_sent)
     yield _counter("socket_messages_dropped", "Messages that a slow client did not take.", c.frames_dropped)
+    yield _counter(
+        "socket_messages_replaced", "Messages that a slow client was sent a later one of.", c.frames_replaced
+    )
+    yield _counter("answers_late", "Answers of clients that nobody waited for any more.", c.answers_late)
     yield _labelled(
         core.CounterMetricFamily,
         "slow_readers",

@@ -19,7 +19,7 @@ from ..concurrency import current_outbox, refuse_on_loop, running_loop
 from ..encoding import Content, check_content
 from ..exceptions import UselessContent
 from ..inspection import place_of
-from ..layers.base import NOW, BaseChannelLayer, SyncChannelLayer, check_delay
+from ..layers.base import LATEST, NOW, BaseChannelLayer, SyncChannelLayer, check_delay
 from ..layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
 from ..monitor.unread import note_sent
 from ..monitor.unserved import unserved, warn
@@ -34,6 +34,9 @@ logger = logging.getLogger("routechan")
 
 #: The name of a global of modules whose sends are those of the code that called them; errors name that.
 SENDS_FOR_OTHERS = "__sends_for_others__"
+
+#: Characters that a ``latest`` has at most: it travels with each message.
+LATEST_LENGTH = 100
 
 #: Sends started on an event loop and not awaited: the loop itself holds its tasks only weakly.
 _unawaited: set[asyncio.Future[None]] = set()
@@ -75,7 +78,13 @@ class Target(ABC):
             self.channel_layer = channel_layer.sync if hasattr(type(channel_layer), "sync") else channel_layer
 
     def send(
-        self, content: Content, immediately: bool = False, delay: float = NOW, *, on_commit: bool | None = None
+        self,
+        content: Content,
+        immediately: bool = False,
+        delay: float = NOW,
+        *,
+        latest: str | None = None,
+        on_commit: bool | None = None,
     ) -> None:
         """Send ``content`` when the running consumer ends, or at once outside of one.
 
@@ -86,26 +95,36 @@ class Target(ABC):
             content: a dict; kept by reference until it is sent (CH-07).
             immediately: send at once, inside a consumer too.
             delay: seconds after that; the layer keeps the message meanwhile.
+            latest: what the message is about: a socket that is slow gets the last one of those with the same
+                ``latest`` that wait for it, and of the others none. It means nothing to other channels.
             on_commit: wait until the transaction around this is committed, and send nothing if it is rolled back. None
                 for what ``transactions`` says of sends outside of consumers; inside them that is False.
 
         Raises:
             InvalidContent: ``content`` is no dict (CH-05).
-            ValueError: ``delay`` is no number of seconds.
+            ValueError: ``delay`` is no number of seconds, or ``latest`` no text of 1 to 100 characters.
             RuntimeError: ``on_commit``, and nobody has said whose transactions that means.
         """
-        sender = self._begin(content, immediately, delay, on_commit)
+        headers = None if latest is None else about(latest)
+        sender = self._begin(content, immediately, delay, on_commit, headers)
         if sender is not None:
             self._go(sender, content)
 
     async def asend(
-        self, content: Content, immediately: bool = False, delay: float = NOW, *, on_commit: bool | None = None
+        self,
+        content: Content,
+        immediately: bool = False,
+        delay: float = NOW,
+        *,
+        latest: str | None = None,
+        on_commit: bool | None = None,
     ) -> None:
-        """``send`` for async code, with the same arguments ``content``, ``immediately``, ``delay`` and ``on_commit``.
+        """``send`` for async code; ``content``, ``immediately``, ``delay``, ``latest``, ``on_commit`` are the same.
 
         The transaction is that of the plain code which has called this through ``async_to_sync``, if it has.
         """
-        sender = self._begin(content, immediately, delay, on_commit)
+        headers = None if latest is None else about(latest)
+        sender = self._begin(content, immediately, delay, on_commit, headers)
         if sender is not None:
             await self._ago(sender, content)
 
@@ -290,6 +309,16 @@ class _Send:
 
     def _span(self) -> tracing.Sending:
         return tracing.Sending(self.name, group=self._target._is_group, parent=self._trace)
+
+
+def about(latest: str) -> dict[str, Any]:
+    """The headers of a message with this ``latest``; ``ValueError`` if that is no text of 1 to 100 characters."""
+    if not isinstance(latest, str) or not 1 <= len(latest) <= LATEST_LENGTH:
+        raise ValueError(
+            f"latest says what the message is about, in text of 1 to {LATEST_LENGTH} characters such as 'btc'; it was "
+            f"{latest!r:.200}"
+        )
+    return {LATEST: latest}
 
 
 def _sender_of(frame: FrameType | None) -> FrameType:

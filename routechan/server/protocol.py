@@ -19,6 +19,7 @@ from uvicorn.protocols.utils import (
 )
 from uvicorn.server import ServerState
 
+from ..asgi import lines
 from ..asgi.translation import ABORTS, WRITES, Event
 from . import handshake
 from .connection import Connection, State
@@ -45,10 +46,11 @@ class WebSocketProtocol(Connection):
         app_state: what the lifespan of the application has put into its state.
     """
 
-    #: Seconds that the closes of a stop are spread over, so that clients do not all come back at once.
+    #: Seconds that the closes of a stop are spread over, so that clients do not all come back at once. Those that speak
+    #: ``routechan.v1`` are asked to wait as long at most before they do.
     drain_time = 0.0
 
-    __slots__ = ("_config", "_denial", "_key", "_server_state", "scope")
+    __slots__ = ("_config", "_denial", "_key", "_server_state", "_speaks", "scope")
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class WebSocketProtocol(Connection):
         self._config = config
         self._server_state = server_state
         self._key = b""
+        self._speaks = False
         self._denial: tuple[int, list[tuple[bytes, bytes]], bytes] | None = None
         self.scope: Any = {"state": app_state}
 
@@ -120,6 +123,9 @@ class WebSocketProtocol(Connection):
 
     def _end_now(self) -> None:
         if self._state is State.OPEN:
+            if self.drain_time and self._speaks:
+                retry = lines.said("retry", f"{self.drain_time * random.random():.3f}")
+                self._write(_framed(retry))
             self._fail(close_frame(1012))
         elif self._state <= State.DENYING:
             self._refuse(503)
@@ -234,6 +240,7 @@ class WebSocketProtocol(Connection):
         if self.transport.is_closing():
             self._gone(1006, "")
             return
+        self._speaks = subprotocol == lines.PROTOCOL
         headers = [*self._server_state.default_headers, *headers]
         self.transport.write(handshake.acceptance(self._key, subprotocol, headers))
         self._open()

@@ -63,6 +63,8 @@ class Counters:
         self.frames_received = 0  # WebSocket messages from clients
         self.frames_sent = 0  # WebSocket messages to clients
         self.frames_dropped = 0  # WebSocket messages that a slow client did not take
+        self.frames_replaced = 0  # those that another replaced, as the sender had asked with ``latest``
+        self.answers_late = 0  # answers of clients to questions that nobody waits for any more
         self.readers_paused = 0  # times reading was paused because the client was slow
         self.readers_closed = 0  # connections closed because the client was slow
         self.received: defaultdict[str, int] = defaultdict(int)  # messages received for consumers, by channel

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import deque
+from collections.abc import Callable
 from http.cookies import SimpleCookie
 from typing import Any
 
 from ..asgi.translation import socket_reply
 from ..encoding import Content
 from ..exceptions import DenyConnection, InvalidContent
+from ..interfaces import ANSWER, NO, QUESTION
 from ..layers import DEFAULT_CHANNEL_LAYER
 from ..layers.base import Delivery
+from ..sending.asking import check_body, stand_ins
 from .client import Client
 
 #: A value to send as text: a str as it is, anything else as JSON.
@@ -53,6 +57,13 @@ class WSClient(Client):
         self.order = 0
         self._headers: dict[str, bytes] = {}
         self._cookies: dict[str, str] = {}
+        self._kept: deque[Delivery] = deque()  # replies that came before an answer, for ``receive``
+        self._answers: dict[int, Content] = {}
+        self._questions = 0  # how many this client has asked
+        #: Answers what a consumer asks this client: called with the question, a dict with ``text`` or ``bytes``. It
+        #: returns the answer, likewise; what it raises, such as ``AnswerTimeout``, is raised where it was asked.
+        self.when_asked: Callable[[Content], Content] | None = None
+        stand_ins[self.reply_channel] = self
         self._is_socket = False  # or what has sent requests and messages of the project only
         self._rest: Content = {}  # what the reply that was looked at last holds besides
 
@@ -123,10 +134,79 @@ class WSClient(Client):
         self._is_socket = self._is_socket or to.startswith("websocket.")
 
     def _receive(self, channel: str) -> Delivery | None:
-        if channel == self.reply_channel and self._rest:
+        if channel != self.reply_channel:
+            return super()._receive(channel)
+        if self._rest:
             rest, self._rest = self._rest, {}
             return Delivery(channel, rest, {})
-        return super()._receive(channel)
+        return self._kept.popleft() if self._kept else self._next_reply()
+
+    def _next_reply(self) -> Delivery | None:
+        """The next reply that is no answer; answers are kept."""
+        while (delivery := super()._receive(self.reply_channel)) is not None and ANSWER in delivery.content:
+            self._answers[delivery.content[ANSWER]] = delivery.content
+        return delivery
+
+    # Questions
+
+    def asked(self, question: Content) -> Content:
+        """The answer of ``when_asked`` to ``question``, which a consumer asks this client.
+
+        Raises:
+            AssertionError: There is no ``when_asked``.
+        """
+        if self.when_asked is None:
+            raise AssertionError(
+                f"a consumer has asked the client {question!r:.200}; say what it answers, such as "
+                'client.when_asked = lambda question: {"text": "yes"}'
+            )
+        answer = self.when_asked(question)
+        check_body("an answer", answer)
+        return answer
+
+    def ask(self, content: Content | None = None, text: Text = None, path: str = "/") -> Content:
+        """Ask a question with a message on ``websocket.receive``, and run its consumer.
+
+        Args:
+            content: Keys of the message, such as ``bytes``; they take precedence over the other arguments.
+            text: The text of the question; encoded as JSON unless it is a str.
+            path: The path of the WebSocket.
+
+        Returns:
+            The answer, a dict with ``text`` or ``bytes``. Replies that were sent before it are left to ``receive``.
+
+        Raises:
+            AssertionError: The consumer has not answered.
+        """
+        number = self._next_question()
+        self.send_and_consume("websocket.receive", {**(content or {}), QUESTION: number}, text, path)
+        return self._answer(number)
+
+    async def aask(self, content: Content | None = None, text: Text = None, path: str = "/") -> Content:
+        """``ask`` for async tests, with ``content``, ``text`` and ``path``.
+
+        Returns:
+            The answer.
+        """
+        number = self._next_question()
+        await self.asend_and_consume("websocket.receive", {**(content or {}), QUESTION: number}, text, path)
+        answer: Content = await self._run_sync(self._answer, number)
+        return answer
+
+    def _next_question(self) -> int:
+        self._questions += 1
+        return self._questions
+
+    def _answer(self, number: int) -> Content:
+        while number not in self._answers:
+            delivery = self._next_reply()
+            if delivery is None:
+                break
+            self._kept.append(delivery)
+        answer = self._answers.pop(number, {NO: "it has not called message.answer(...)"})
+        if NO in answer:
+            raise AssertionError(f"the consumer has not answered the question: {answer[NO]}")
+        return {key: value for key, value in answer.items() if key != ANSWER}
 
     def receive(self, json: bool = True) -> Any:
         """The next reply: its ``text``, or the whole dict if it has none; None without a reply (TC-26).

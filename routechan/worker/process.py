@@ -17,6 +17,7 @@ from ..consumers.threads import SOCKET_STREAMS, STREAM_THREADS
 from ..layers.base import SyncChannelLayer
 from ..monitor.reports import Responder
 from ..monitor.unread import UnreadChannels
+from ..sending.asking import leave
 from .announcements import Announcer, Deference
 from .consumers import ChannelConsumers
 
@@ -109,6 +110,7 @@ class WorkerProcess:
             return consumers.in_hand
         await asyncio.gather(announcer.stop(), responder.stop())
         await runtime.stop()
+        await leave(self.layer.layer)
         return draining.result()
 
     async def _unless_stopped(self, coroutine: Coroutine[Any, Any, None]) -> None:

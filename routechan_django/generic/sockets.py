@@ -186,6 +186,19 @@ class WebsocketConsumer(BaseConsumer):
         """
         self._reply(_frame(text, bytes, close))
 
+    def answer(self, text: str | None = None, bytes: bytes | None = None) -> None:
+        """Answer the question that the client asks with this message.
+
+        Args:
+            text: The answer, if it is text.
+            bytes: The answer, if it is binary; used if ``text`` is None.
+
+        Raises:
+            ValueError: Both ``text`` and ``bytes`` are None.
+            NoQuestion: The client does not ask, or has its answer.
+        """
+        self.message.answer(_frame(text, bytes, False))
+
     @classmethod
     def group_send(
         cls, name: str, text: str | None = None, bytes: bytes | None = None, close: bool | int = False
@@ -284,6 +297,10 @@ class JsonWebsocketConsumer(WebsocketConsumer):
             close: True or a close code: close the socket behind the frame.
         """
         super().send(text=self.encode_json(content), close=close)
+
+    def answer(self, content: Any) -> None:  # type: ignore[override]
+        """Answer the question that the client asks with this message; ``content`` is what ``encode_json`` takes."""
+        super().answer(text=self.encode_json(content))
 
     @classmethod
     def group_send(cls, name: str, content: Any, close: bool | int = False) -> None:  # type: ignore[override]

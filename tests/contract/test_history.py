@@ -9,7 +9,7 @@ import pytest
 
 from routechan.exceptions import InvalidChannelLayerError, NoHistory
 from routechan.layers import BaseChannelLayer, SyncChannelLayer
-from routechan.layers.base import EXCLUDE
+from routechan.layers.base import EXCLUDE, ONCE
 
 from .conftest import Backend
 from .reading import aeverything, areceive, contents, everything
@@ -294,3 +294,21 @@ def test_what_is_no_history(backend: Backend, history: Any, text: str) -> None:
     """Told when the layer is made."""
     with pytest.raises(InvalidChannelLayerError, match=text):
         backend.make(history=history)
+
+
+async def test_what_is_for_members_only(layer: BaseChannelLayer) -> None:
+    """A message with the header ``once`` is kept in its place, and given to nobody who was no member."""
+    there, late, back = [await layer.new_channel() for _ in range(3)]
+    await layer.group_add("chat-1", there)
+    for number in range(4):
+        await layer.group_send("chat-1", {"n": number}, headers={ONCE: True} if number in (1, 2) else None)
+    assert await received(layer, there, 4) == [0, 1, 2, 3]
+    await layer.group_catch_up("chat-1", late, last=3)
+    assert await received(layer, late, 1) == [3]
+    first = (await layer.group_history("chat-1"))[0].position
+    assert await layer.group_catch_up("chat-1", back, since=first) is True
+    assert await received(layer, back, 1) == [3]
+    await layer.group_catch_up("chat-1", "plain", since=first)
+    await layer.group_send("chat-1", {"n": 4})
+    assert [content["n"] for content in await asyncio.to_thread(contents, layer.sync, "plain")] == [3, 4]
+    assert numbers(await layer.group_history("chat-1")) == [0, 1, 2, 3, 4]

@@ -33,6 +33,18 @@ def plain(message: Message, room: str) -> None:
     assert_type(message.copy(), Message)
     assert_type(message.get("text", ""), Any)
 
+    message.reply_channel.send({"text": room}, latest="room")
+    Group("chat").send({"text": room}, latest="room", exclude=message.reply_channel)
+    message.answer({"text": room}, immediately=True)
+    assert_type(message.reply_channel.ask({"text": room}, timeout=5), dict[str, Any])
+    message.reply_channel.ask("text")  # type: ignore[arg-type]
+
+
+async def asking(message: Message) -> None:
+    answer = await message.reply_channel.aask({"text": "sure?"}, 2.5)
+    assert_type(answer, dict[str, Any])
+    await message.aanswer(answer)
+
 
 async def coroutine(message: Message, *, room: str = "lobby") -> None:
     await message.reply_channel.asend({"text": room})

@@ -202,3 +202,17 @@ async def test_a_send_on_the_loop_that_fails_later_is_logged(caplog: pytest.LogC
     while "work" not in caplog.text:
         await asyncio.sleep(0)
     assert "A message to work could not be delivered and is lost: channel 'work' is full" in caplog.text
+
+
+def test_a_close_is_for_members_only(default_layer: SyncChannelLayer) -> None:
+    """Its header keeps a history from closing those who come later; other messages have none."""
+    group = Group("chat")
+    group.add("a")
+    group.send({"close": 4003})
+    group.send({"text": "goodbye", "close": True}, exclude="b", latest="c")
+    group.send({"open": 1.5, "close": 2.5})
+    group.send({"text": "hello"})
+    headers = []
+    while (delivery := default_layer.receive_delivery(["a"])) is not None:
+        headers.append(delivery.headers)
+    assert headers == [{"once": True}, {"once": True, "exclude": "b", "latest": "c"}, {}, {}]

@@ -17,7 +17,7 @@ from ...encoding import LazyContent, Serializer
 from ...exceptions import ChannelFull, ChannelLayerUnavailable, TooManyGroups
 from ...telemetry.log_fields import log_fields
 from ...telemetry.repeats import Repeats
-from ..envelope import DUE, FLUSH, GROUP, JOIN, LEAVE, MESSAGE, NEWS, Envelope
+from ..envelope import DUE, FLUSH, GROUP, JOIN, LEAVE, MESSAGE, NEWS, Envelope, hand_over
 from ..history import Position, parse_position
 from ..receiver import Source
 from ..store import Store
@@ -121,7 +121,9 @@ class Mailbox:
         kind, name, body, headers, expires, _ = envelope
         if kind == MESSAGE:
             deliver = self._store.attached.get(queue)
-            if deliver is not None:
+            if deliver is not None and headers:
+                hand_over(deliver, (name,), self._serializer.decode(body), headers)
+            elif deliver is not None:
                 deliver((name,), self._serializer.decode(body))
             else:
                 self._store.keep([envelope])

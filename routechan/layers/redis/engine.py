@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from ... import names
 from ...encoding import Content, LazyContent, Serializer, check_content, encode_headers
 from ...exceptions import ChannelLayerUnavailable
-from ..envelope import GROUP, MESSAGE, Deliver, Headers
+from ..envelope import GROUP, MESSAGE, Deliver, Headers, hand_over
 from ..history import HistoryRules
 from ..losses import Losses
 from ..options import NOW, Capacities, CapacityRules, check_delay
@@ -221,7 +221,10 @@ class Engine(Source):
         queue = names.queue_name(channel)
         deliver = self.store.attached.get(queue)
         if deliver is not None:
-            deliver((channel,), content)
+            if headers:
+                hand_over(deliver, (channel,), content, headers)
+            else:
+                deliver((channel,), content)
             return None
         body = self._serializer.encode(content)
         encoded = encode_headers(headers) if headers else b""

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from ... import names
 from ...encoding import LazyContent, Serializer
 from ...exceptions import ChannelFull, ChannelLayerUnavailable
-from ..envelope import GROUP, Envelope
+from ..envelope import GROUP, Envelope, hand_over
 from ..options import FULL_DELAY
 from ..statistics import Counts
 from ..store import Store
@@ -393,7 +393,7 @@ class Housekeeping:
         deliver = self._store.attached.get(queue)
         try:
             if deliver is not None:
-                deliver((name,), self._serializer.decode(body))
+                hand_over(deliver, (name,), self._serializer.decode(body), headers)
             elif self._store.is_own(queue):
                 self._store.put(name, body, headers)
             else:

@@ -84,6 +84,27 @@ def test_what_is_sent_early_is_kept(site: Example, windows: Windows, page: str) 
     assert window.evaluate("() => { try { bridge.send(1); } catch (error) { return error.code; } }") == "ENOTCONN"
 
 
+def test_questions(site: Example, windows: Windows) -> None:
+    """The page asks a consumer and the consumer asks the page, each with an answer and with none."""
+    window = windows.open(f"{site.url}/module/")
+    window.evaluate(
+        """() => {
+            window.heard = [];
+            bridge.connect("/ws/questions/", undefined, {recover: true});
+            bridge.listen((message) => heard.push(message));
+            bridge.answer(({size}) => { if (!size) throw new Error("no size"); return {twice: 2 * size}; });
+        }"""
+    )
+    hears(window, [{"hello": "/ws/questions/"}])
+    assert window.evaluate("Promise.all([bridge.ask({item: 7}), bridge.ask('é')])") == [[{"item": 7}], ["é"]]
+    failed = window.evaluate("bridge.ask(null).catch((error) => [error.code, error.message])")
+    assert failed == ["EFAILED", "Its consumer has ended without an answer."]
+    for question in ({"size": 21}, {"size": 0}):
+        window.evaluate("(question) => bridge.send({ask: question})", question)
+    window.evaluate("bridge.send({last: true})")
+    hears(window, [{"twice": 42}, "no size", {"last": True}])
+
+
 def test_comes_back_after_the_server_does(site: Example, windows: Windows) -> None:
     """JS-08, JS-12: the server restarts; the bridge connects again and its callbacks go on."""
     window = connected(windows, site)

@@ -102,6 +102,10 @@ def join(message: Message, room: str) -> None:
 
 
 def say(message: Message, room: str) -> None:
+    if message["text"].startswith("close"):
+        code = message["text"][5:]
+        Group(f"room-{room}").send({"text": "goodbye", "close": int(code) if code else True})
+        return
     Group(f"room-{room}").send({"text": message["text"]})
 
 
@@ -115,6 +119,29 @@ def say_kept(message: Message, room: str) -> None:
     """Sends the text to both groups: the client that is away gets it later."""
     for name in ("a", "b"):
         Group(f"kept-{room}-{name}").send({"text": f"{name}: {message['text']}"})
+
+
+def tick(message: Message, room: str) -> None:
+    """Sends so many prices of two subjects, each of 100 kB, and says when it has."""
+    for number in range(int(message["text"])):
+        subject = "btc" if number % 2 else "eth"
+        Group(f"room-{room}").send({"text": f"{subject} {number:06}".ljust(100_000)}, latest=subject)
+    Group(f"room-{room}").send({"text": "done"})
+
+
+def ask(message: Message) -> None:
+    """Answers a question; asks what another message says, and sends what is answered."""
+    if "question_number" in message:
+        message.answer({"text": message["text"].upper()})
+    else:
+        message.reply_channel.send({"text": str(message.reply_channel.ask({"text": message["text"]}))})
+
+
+async def aask(message: Message) -> None:
+    if "question_number" in message:
+        ask(message)
+    else:
+        message.reply_channel.send({"text": str(await message.reply_channel.aask({"text": message["text"]}))})
 
 
 def fail(message: Message) -> None:
@@ -149,7 +176,7 @@ channel_routing = [
     route("websocket.receive", close_by_exception, path=r"^/raise/$"),
     route("websocket.connect", greet_and_close, path=r"^/goodbye/$"),
     route("websocket.connect", watch, path=r"^/watch/$"),
-    route("websocket.disconnect", watched_disconnect, path=r"^/(?:watched|close|raise|deny)/$"),
+    route("websocket.disconnect", watched_disconnect, path=r"^/(?:watched|close|raise|deny|room/watched\w*)/$"),
     route("websocket.receive", echo, path=r"^/watched/$"),
     route("websocket.connect", stream, path=r"^/stream/$"),
     route("websocket.connect", astream, path=r"^/astream/$"),
@@ -161,6 +188,10 @@ channel_routing = [
     route("websocket.connect", join_kept, path=r"^/kept/(?P<room>\w+)/$"),
     route("websocket.receive", say_kept, path=r"^/kept/(?P<room>\w+)/$"),
     route("websocket.receive", say_kept, path=r"^/say/(?P<room>\w+)/$"),
+    route("websocket.connect", join, path=r"^/prices/(?P<room>\w+)/$"),
+    route("websocket.receive", tick, path=r"^/prices/(?P<room>\w+)/$"),
+    route("websocket.receive", ask, path=r"^/ask/$"),
+    route("websocket.receive", aask, path=r"^/aask/$"),
     route("websocket.receive", fail, path=r"^/fail/$"),
     route("websocket.receive", held, path=r"^/held/$"),
     route("http.request", answer_http, path=r"^/http/$"),

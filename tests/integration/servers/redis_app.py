@@ -18,6 +18,8 @@ def receive(message: Message) -> None:
     text = message["text"]
     if text.startswith("later"):
         Group("everyone").send({"text": text}, delay=0.2)
+    elif text.startswith("close"):
+        Group("everyone").send({"close": int(text[5:])}, exclude=message.reply_channel)
     elif text.startswith("work"):
         Channel("work").send({"text": text})
     else:

@@ -134,3 +134,22 @@ async def test_a_client_that_asks_for_nothing_gets_the_bytes_it_always_got(serve
         end = await asyncio.wait_for(reader.read(), stretched(10))
         assert end in (b"", bytes([0x88, 2]) + (1000).to_bytes(2, "big")), end
         writer.close()
+
+
+@pytest.mark.parametrize("path", ["/ask/", "/aask/"])
+async def test_questions(server: ServerProcess, path: str) -> None:
+    """Both sides ask and answer; an answer overtakes the messages that wait for the consumer which has asked."""
+    async with connect(url(server, path), subprotocols=[V1]) as socket:
+
+        async def hears() -> str:
+            return str(await asyncio.wait_for(socket.recv(), stretched(10)))
+
+        for number in (1, 2):
+            await socket.send(f"!ask {number}\nwho?")
+            assert await hears() == f"!answer {number}\nWHO?"
+            await socket.send("\nsure?")
+            assert await hears() == f"!ask {number}\nsure?"
+            await socket.send(f"!ask {number + 100}\nwaits")
+            await socket.send(f"!answer {number}\nyes")
+            assert await hears() == "\n{'text': 'yes'}"
+            assert await hears() == f"!answer {number + 100}\nWAITS"

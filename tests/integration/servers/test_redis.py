@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from tests.processes import ServerProcess
 from tests.redis_servers import SingleServer, shared
@@ -47,6 +48,20 @@ async def test_a_group_spans_processes(servers: list[ServerProcess]) -> None:
     for socket in sockets:
         assert [await hears(socket) for _ in range(50)] == [str(number) for number in range(50)]
     await asyncio.gather(*(socket.close() for socket in sockets))
+
+
+async def test_closing_a_group(servers: list[ServerProcess]) -> None:
+    """Members of every process are closed with the code, behind what was sent before; but for the one left out."""
+    sockets = [await join(server) for server in servers for _ in range(2)]
+    await sockets[0].send("goodbye")
+    await sockets[0].send("close 4003")
+    for socket in sockets[1:]:
+        assert await hears(socket) == "goodbye"
+        with pytest.raises(ConnectionClosed):
+            await hears(socket)
+        assert socket.close_code == 4003
+    assert [await hears(sockets[0]) for _ in range(4)] == ["goodbye", *["left with 4003"] * 3]
+    await sockets[0].close()
 
 
 async def test_a_channel_of_ones_own_is_consumed_once(servers: list[ServerProcess]) -> None:

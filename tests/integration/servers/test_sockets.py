@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.error
 import urllib.request
@@ -13,6 +14,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from tests.processes import ServerProcess
+
+from .eventsource import EventSource
 
 pytestmark = pytest.mark.slow
 
@@ -100,6 +103,23 @@ async def test_closing(server: ServerProcess, path: str, text: str, code: int) -
     async with connect(url(server, path)) as socket:
         await socket.send(text)
         assert await closed(socket) == code
+
+
+@pytest.mark.parametrize("code", ["", "4003"])
+async def test_closing_a_group(server: ServerProcess, code: str) -> None:
+    """Each member is sent what stands in the same message, and closed; its disconnect consumer is given the code."""
+    path = f"/room/watched{code}/"
+    async with connect(url(server, "/watch/")) as watcher, connect(url(server, path)) as one:
+        with EventSource(server.port, path) as page:
+            async with connect(url(server, path)) as other:
+                await one.send("close" + code)
+                for socket in (one, other):
+                    assert await socket.recv() == "goodbye"
+                    assert await closed(socket) == int(code or 1000)
+            heard = [await asyncio.to_thread(page.hears) for _ in range(2)]
+        assert heard == [("message", "goodbye"), ("close", code or "1000")]
+        told = [json.loads(await asyncio.wait_for(watcher.recv(), 20))["code"] for _ in range(3)]
+        assert told == [int(code or 1000)] * 3
 
 
 async def test_data_and_close_in_one_reply(server: ServerProcess) -> None:

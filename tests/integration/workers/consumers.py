@@ -69,6 +69,24 @@ async def block(message: Message) -> None:
     message.reply_channel.send({"text": message["text"]})
 
 
+async def ask(message: Message) -> None:
+    """Answers with the process; asks what another message says, and sends the answer and the process."""
+    if "question_number" in message:
+        message.answer({"text": str(os.getpid())})
+    else:
+        answer = await message.reply_channel.aask({"text": message["text"]})
+        message.reply_channel.send({"text": f"{answer['text']} to {os.getpid()}"})
+
+
+def ask_another(message: Message) -> None:
+    """Asks the socket whose reply channel the message names, and sends the answer to the own one."""
+    name = message["text"].partition(" ")[2] or None
+    if name is None:
+        message.reply_channel.send({"text": message.reply_channel.name})
+        return
+    message.reply_channel.send({"text": str(Channel(name).ask({"text": "from another"}))})
+
+
 def work(message: Message) -> None:
     Group("everyone").send({"text": f"{message['text']} by {os.getpid()}"})
 
@@ -126,6 +144,8 @@ channel_routing = [
     route("websocket.receive", block, path="^/block/$"),
     route("websocket.receive", hold, path="^/hold/$"),
     route("websocket.receive", ask_for_work, path="^/work/$"),
+    route("websocket.receive", ask, path="^/ask/$"),
+    route("websocket.receive", ask_another, path="^/another/$"),
     route("websocket.receive", echo),
     route("work", work),
 ]

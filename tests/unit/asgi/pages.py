@@ -30,6 +30,7 @@ class Page(Request):
         host = (b"host", b"testserver")
         super().__init__(application, path, headers=[host, STREAM, *headers], **scope)
         self.address = ""
+        self.retry: int | None = None
         self.reads = asyncio.Event()
         self.reads.set()
         self.held_up = 0
@@ -61,6 +62,8 @@ class Page(Request):
             field, _, value = line.partition(": ")
             if field == "event":
                 name = value
+            elif field == "retry":
+                self.retry = int(value)
             else:
                 assert field == "data", line
                 data.append(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -297,6 +297,30 @@ async def test_a_process_that_is_told_to_stop(serve: Serve) -> None:
         await late.open()
         assert await late.heard() == ("close", "1012")
         await late.over()
+
+
+async def test_a_stop_that_is_spread(serve: Serve) -> None:
+    """Each stream is ended at its own moment, within the drain time, and its page told how long to wait."""
+    application = await serve([route("websocket.connect", accept)], drain_time=0.3)
+    async with AsyncExitStack() as stack:
+        pages = [await stack.enter_async_context(Page(application)) for _ in range(20)]
+        for page in pages:
+            await page.open()
+        ended: list[float] = []
+
+        async def wait(page: Page) -> None:
+            name, seconds = await page.heard()
+            assert name == "retry"
+            assert page.retry == pytest.approx(float(seconds) * 1000, abs=1)
+            assert await page.heard() == ("close", "1012")
+            ended.append(asyncio.get_running_loop().time())
+
+        application._server._stop_soon()  # type: ignore[union-attr]
+        await asyncio.gather(*map(wait, pages))
+    assert ended[-1] - ended[0] > 0.1
+    waits = {page.retry for page in pages}
+    assert all(wait is not None and 0 <= wait <= 300 for wait in waits)
+    assert len(waits) > 5
 
 
 async def test_a_server_that_stops(default_layer: SyncChannelLayer) -> None:

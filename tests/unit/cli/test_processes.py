@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
+from websockets.typing import Subprotocol
 
 from routechan import cli, route
 from routechan.layers import RedisChannelLayer
-from tests.waiting import until
+from tests.integration.servers.eventsource import EventSource
+from tests.waiting import stretched, until
 
 from ...processes import ServerProcess, free_port
 from ...redis_servers import SingleServer, shared
@@ -74,6 +76,35 @@ async def test_several_processes(pytestconfig: pytest.Config, tmp_path: Path) ->
         # Perhaps none was in the process that was killed.
         assert {socket.close_code for socket in sockets} <= {1006, 1012}
         assert sockets[-1].close_code == 1012
+        assert "Traceback" not in server.output
+    layer.close()
+
+
+async def test_processes_that_are_replaced_one_by_one_with_a_drain(pytestconfig: pytest.Config) -> None:
+    """Each client that speaks ``routechan.v1``, and each event stream, is told how long to wait, and then closed."""
+    redis, prefix, port = shared(pytestconfig, SingleServer), secrets.token_hex(6), free_port()
+    layer = RedisChannelLayer(hosts=[redis.url], prefix=prefix)
+    words = f"serve --redis {redis.url} --prefix {prefix} --port {port} --allow-origin * --processes 2 --drain 0.5"
+    ready = re.compile(r"Server process . \(pid (\d+)\) is ready")
+    with ServerProcess(["-m", "routechan", *words.split()], port) as server:
+        async with working(layer, route("websocket.connect", accept), route("websocket.receive", echo), threads=4):
+            await until(lambda: len(ready.findall(server.output)) == 2)
+            url = f"ws://127.0.0.1:{port}/"
+            sockets = [await connect(url, subprotocols=[Subprotocol("routechan.v1")]) for _ in range(10)]
+            page = EventSource(port, "/")
+            await asyncio.to_thread(page.__enter__)  # the worker runs on this loop
+            server.process.send_signal(signal.SIGHUP)
+            for socket in sockets:
+                word, seconds = str(await asyncio.wait_for(socket.recv(), stretched(20))).split()
+                assert word == "!retry"
+                assert 0 <= float(seconds) <= 0.5
+                await socket.wait_closed()
+                assert socket.close_code == 1012
+            name, waits = await asyncio.to_thread(page.hears)
+            assert (name, 0 <= float(waits) <= 0.5) == ("retry", True)
+            assert await asyncio.to_thread(page.hears) == ("close", "1012")
+            page.__exit__(None, None, None)
+            await until(lambda: len(ready.findall(server.output)) == 4)
         assert "Traceback" not in server.output
     layer.close()
 

@@ -361,18 +361,20 @@ def test_what_reads_the_frames(there: bool, monkeypatch: pytest.MonkeyPatch, cap
     given: list[Any] = []
     monkeypatch.setattr(serving, "find_spec", lambda name: there or None)
     monkeypatch.setattr(serving.uvicorn, "Server", Served)
-    monkeypatch.setattr(serving.uvicorn, "Config", lambda application, **options: given.append(options["ws"]))
+    monkeypatch.setattr(
+        serving.uvicorn, "Config", lambda application, **options: given.append((options["ws"], application))
+    )
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
     caplog.set_level("INFO")
     words = ["serve", "--redis", "redis://127.0.0.1:1", "--allow-origin", "*"]
     assert cli.main(words) == 0
-    [ws] = given
+    [(ws, _)] = given
     if there:
         assert issubclass(ws, WebSocketProtocol)
         assert ws.drain_time == 0.0
         assert cli.main([*words, "--drain", "5"]) == 0
-        assert given[1].drain_time == 5.0
+        assert [each.drain_time for each in (given[1][0], given[1][1].options)] == [5.0, 5.0]
     else:
         assert ws == "routechan.asgi.aborting:WebSocketProtocol"
         with pytest.raises(SystemExit):

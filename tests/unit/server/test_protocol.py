@@ -264,6 +264,35 @@ async def test_a_stop_that_is_spread() -> None:
         assert ended[-1] - ended[0] > 0.2
 
 
+async def test_when_to_come_back() -> None:
+    """Before its close, a client that speaks ``routechan.v1`` is told how long to wait: each another time."""
+
+    class Draining(WebSocketProtocol):
+        drain_time = 0.2
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept", "subprotocol": next(iter(scope["subprotocols"]), None)})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    async with serving(answer, Draining, lifespan="off") as server:
+        sockets = [await client(server, subprotocols=["routechan.v1"]) for _ in range(20)]
+        others = [await client(server), await client(server, subprotocols=["json"])]
+        server.should_exit = True
+        waits = []
+        for socket in sockets:
+            word, seconds = str(await asyncio.wait_for(socket.recv(), 20)).split()
+            assert word == "!retry"
+            waits.append(float(seconds))
+        for socket in (*sockets, *others):
+            with pytest.raises(ConnectionClosed):
+                await asyncio.wait_for(socket.recv(), 20)
+        assert {socket.close_code for socket in (*sockets, *others)} == {1012}
+    assert all(0 <= seconds <= 0.2 for seconds in waits)
+    assert len(set(waits)) > 5
+
+
 async def test_a_connection_that_is_gone_is_freed() -> None:
     """At once: it is part of no cycle that waits for the garbage collector."""
 

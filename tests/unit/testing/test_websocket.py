@@ -9,6 +9,7 @@ import pytest
 
 from routechan import Group, Message, route
 from routechan.asgi.translation import connect_content
+from routechan.exceptions import AnswerTimeout, InvalidContent
 from routechan.testing import WSClient, fresh_layer
 
 pytestmark = pytest.mark.usefixtures("without_channels")
@@ -214,3 +215,72 @@ def test_a_text_that_is_no_json() -> None:
     client.send_and_consume("websocket.receive", text="x")
     with pytest.raises(ValueError, match=r"'hi' is no JSON \(Expecting .*\); read it with receive\(json=False\)"):
         client.receive()
+
+
+# Questions
+
+
+def talks(message: Message) -> None:
+    """Answers a question, or asks what a message says, and sends the answer."""
+    message.reply_channel.send({"text": "before"})
+    if message.get("text") == "silent":
+        return
+    if "question_number" in message:
+        message.answer({"text": "answered " + message["text"]} if "text" in message else {"bytes": message["bytes"]})
+    else:
+        try:
+            message.reply_channel.send(message.reply_channel.ask({"text": message["text"]}))
+        except AnswerTimeout:
+            message.reply_channel.send({"text": "too late"})
+
+
+async def atalks(message: Message) -> None:
+    if "question_number" in message:
+        talks(message)
+    else:
+        message.reply_channel.send(await message.reply_channel.aask({"text": message["text"]}))
+
+
+def test_the_client_asks() -> None:
+    """The answer comes back; what was sent before it is received as ever; no answer is an error of the test."""
+    client = WSClient([route("websocket.receive", talks)])
+    assert client.ask(text="who?") == {"text": "answered who?"}
+    assert client.ask({"bytes": b"\x00"}) == {"bytes": b"\x00"}
+    assert [client.receive(json=False) for _ in range(3)] == ["before", "before", None]
+    with pytest.raises(AssertionError, match="not answered the question: Its consumer has ended without an answer"):
+        client.ask(text="silent")
+    client.send("websocket.receive", {"question_number": 9}, "later")
+    client.consume("websocket.receive")
+    assert [client.receive(json=False) for _ in range(3)] == ["before", "before", None]
+
+
+def test_the_client_is_asked() -> None:
+    """``when_asked`` answers, and what it raises is raised where it was asked."""
+    client = WSClient([route("websocket.receive", talks)])
+
+    def answer(question: dict[str, Any]) -> dict[str, Any]:
+        if question["text"] == "time out":
+            raise AnswerTimeout("channel", "none has come")
+        return {"text": question["text"] + " yes"}
+
+    client.when_asked = answer
+    for text, reply in (("sure?", "sure? yes"), ("time out", "too late")):
+        client.send_and_consume("websocket.receive", text=text)
+        assert [client.receive(json=False) for _ in range(3)] == ["before", reply, None]
+    client.when_asked = None
+    with pytest.raises(
+        AssertionError, match="a consumer has asked the client {'text': 'sure\\?'}; say what it answers"
+    ):
+        client.send_and_consume("websocket.receive", text="sure?")
+    client.when_asked = lambda question: {"json": 1}
+    with pytest.raises(InvalidContent, match="an answer is a dict with 'text'"):
+        client.send_and_consume("websocket.receive", text="sure?")
+
+
+async def test_questions_in_async_tests() -> None:
+    """The twins, and async consumers."""
+    client = WSClient([route("websocket.receive", atalks)])
+    client.when_asked = lambda question: {"text": "yes"}
+    assert await client.aask(text="who?") == {"text": "answered who?"}
+    await client.asend_and_consume("websocket.receive", text="sure?")
+    assert [await client.areceive(json=False) for _ in range(3)] == ["before", "yes", None]

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from .... import names
 from ....encoding import encode_headers
-from ...envelope import GROUP, MESSAGE, NEWS, excluded
+from ...envelope import GROUP, MESSAGE, NEWS, excluded, is_once
 from ...history import HistoryRules, Kept, Position, parse_position, position_text
 from ..schema import hash_tag_of, history_place
 from .entries import Found, Sealed, Told, told_of
@@ -409,7 +409,9 @@ class Histories:
         queue, calls = names.queue_name(channel), list[Call]()
         for _, data in missed:
             envelope = self._context.peek(data, history_place(group))
-            if envelope is not None and envelope.kind == GROUP and excluded(envelope.headers) != channel:
+            if envelope is None or envelope.kind != GROUP or is_once(envelope.headers):
+                continue
+            if excluded(envelope.headers) != channel:
                 sealed = self._context.seal(queue, MESSAGE, channel, envelope.body, envelope.headers)
                 calls += self._context.push(queue, sealed)
         if calls:

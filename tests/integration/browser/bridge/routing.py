@@ -1,4 +1,6 @@
-"""Echoes JSON, on the stream it came on; ``{"bye": code}`` is answered by a close.
+"""Echoes JSON, on the stream it came on; ``{"bye": code}`` is answered by a close, a question by its JSON in a list.
+
+``{"ask": question}`` has the page asked, and its answer sent back.
 
 Bytes come back as they are. Below ``/ws/blocked/`` no WebSocket gets through.
 """
@@ -9,6 +11,7 @@ import json
 from typing import Any
 
 from routechan import DenyConnection, route
+from routechan.exceptions import AnswerRefused
 
 
 def ws_connect(message: Any) -> None:
@@ -22,6 +25,17 @@ def ws_receive(message: Any) -> None:
         message.reply_channel.send({"bytes": message["bytes"]})
         return
     content = json.loads(message["text"])
+    if "question_number" in message:
+        if content is not None:
+            message.answer({"text": json.dumps([content])})
+        return
+    if "ask" in content:
+        try:
+            answer = message.reply_channel.ask({"text": json.dumps(content["ask"])})
+        except AnswerRefused as error:
+            answer = {"text": json.dumps(error.why)}
+        message.reply_channel.send(answer)
+        return
     if "bye" in content:
         message.reply_channel.send({"close": content["bye"]})
     else:

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from routechan import Group, Message, route_class
+from routechan.exceptions import NoQuestion
 from routechan_django.generic.websockets import JsonWebsocketConsumer, WebsocketConsumer
 from routechan_django.layer import ChannelLayerWrapper
 from routechan_django.test import WSClient
@@ -249,6 +250,22 @@ def test_send_nothing() -> None:
         received(WebsocketConsumer, text="").send(close=True)
     with pytest.raises(ValueError, match="both are None"):
         WebsocketConsumer.group_send("all")
+
+
+def test_answers(layer: ChannelLayerWrapper) -> None:
+    """Text or bytes, or JSON where the class speaks it; without a question it is an error."""
+    received(WebsocketConsumer, text="", question_number=7).answer(text="a")
+    received(WebsocketConsumer, text="", question_number=8).answer(bytes=b"a")
+    received(JsonWebsocketConsumer, text="{}", question_number=9).answer({"a": 1})
+    assert [layer.receive(["reply"])[1] for _ in range(3)] == [
+        {"__answer__": 7, "text": "a"},
+        {"__answer__": 8, "bytes": b"a"},
+        {"__answer__": 9, "text": '{"a": 1}'},
+    ]
+    with pytest.raises(NoQuestion):
+        received(WebsocketConsumer, text="").answer(text="a")
+    with pytest.raises(ValueError, match="both are None"):
+        received(WebsocketConsumer, text="", question_number=7).answer()
 
 
 @pytest.mark.parametrize(("arguments", "status"), [((), True), ((4000,), 4000)])
