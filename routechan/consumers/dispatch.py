@@ -20,7 +20,7 @@ from ..concurrency import ends_task, in_context, maybe_await
 from ..encoding import Content
 from ..exceptions import ChannelSocketException, ConsumeLater, DenyConnection
 from ..inspection import Consumer, Kind, kind_of_unfinished, name_that_thing
-from ..interfaces import FAILED, HTTP_CHANNELS, QUESTION, SOCKET_CHANNELS, UNROUTED, first_of, unanswered
+from ..interfaces import FAILED, QUESTION, SOCKET_CHANNELS, first_of
 from ..message import Message
 from ..outbox import Outbox
 from ..routing import Matched, Router
@@ -30,7 +30,7 @@ from ..telemetry.log_fields import message_log_fields
 from .failures import FailureLog
 from .steps import StepHooks, aiterate, iterate
 from .timeouts import check_timeout, within
-from .unanswered import end_question
+from .unanswered import end_question, without_route
 
 #: How often ``ConsumeLater`` puts one message back before it is dropped (WK-21).
 MESSAGE_RETRIES = 10
@@ -233,12 +233,7 @@ class Dispatcher:
 
     def unrouted(self, message: Message) -> Content | None:
         """What to say to the reply channel of ``message``, which no route takes; None where nobody waits for it."""
-        if message.reply_channel is None:
-            return None
-        none, channel = unanswered(message.content, "No consumer takes this question."), message.channel_name
-        if none is None and first_of(channel, message.content):
-            none = {UNROUTED: True} if channel in HTTP_CHANNELS else {FAILED: f"no route takes a message on {channel}"}
-        return none
+        return without_route(message)
 
     def watches_ends(self) -> bool:
         """Whether the end of a connection matters, whatever its routes are."""

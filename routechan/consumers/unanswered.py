@@ -1,11 +1,11 @@
-"""Questions of clients that their consumers leave without an answer."""
+"""What a client is told whose message no consumer takes, or whose question its consumer leaves without an answer."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from ..encoding import Content
-from ..interfaces import ANSWER, QUESTION, unanswered
+from ..interfaces import ANSWER, FAILED, HTTP_CHANNELS, QUESTION, UNROUTED, first_of, unanswered
 from ..message import Message
 from ..outbox import Entry, Sender
 
@@ -36,3 +36,13 @@ def end_question(invocation: Ended, reason: str) -> None:
         if number in (content.get(QUESTION), content.get(ANSWER)):
             return
     invocation.add(message.reply_channel, none)
+
+
+def without_route(message: Message) -> Content | None:
+    """What to say to the reply channel of a ``message`` that no route takes; None where nobody waits for it."""
+    if message.reply_channel is None:
+        return None
+    none, channel = unanswered(message.content, "No consumer takes this question."), message.channel_name
+    if none is None and first_of(channel, message.content):
+        return {UNROUTED: True} if channel in HTTP_CHANNELS else {FAILED: f"no route takes a message on {channel}"}
+    return none

@@ -6,7 +6,7 @@ import asyncio
 import enum
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from ..concurrency import end_tasks
 from ..encoding import Content
 from ..exceptions import ChannelLayerUnavailable
 from ..inspection import counted
-from ..interfaces import HTTP_CHANNELS, SOCKET_CHANNELS
+from ..interfaces import FAILED, HTTP_CHANNELS, SOCKET_CHANNELS, first_of, unanswered
 from ..layers.base import BaseChannelLayer
 from ..telemetry.counters import counters
 from ..telemetry.log_fields import log_fields
@@ -278,6 +278,22 @@ def held_by(event: InFlightEvent, workers: int | None) -> str:
         "a worker has taken it, and its consumer has not ended: it is still running, or waits for a thread because "
         "others hold all of them (runworker --threads)"
     )
+
+
+def replies_without_ack(outcome: Outcome, channel: str, content: Content) -> Iterator[Content]:
+    """What the client is told of an event that ended without an ack, on its reply channel.
+
+    Args:
+        outcome: How it has ended.
+        channel: The channel of the event.
+        content: Its content.
+    """
+    lost = outcome is Outcome.LOST
+    none = unanswered(content, "The worker has died." if lost else "No worker was done in time.")
+    if none is not None:
+        yield none
+    if lost and first_of(channel, content):
+        yield {FAILED: f"the worker that took {channel} has died"}
 
 
 def log_without_ack(

@@ -16,7 +16,7 @@ from typing import Any
 from ..concurrency import ends_task, maybe_await
 from ..encoding import Content
 from ..exceptions import ChannelFull, ChannelLayerUnavailable
-from ..interfaces import FAILED, HTTP_CHANNELS, NOT_ANSWERED, SOCKET_CHANNELS, Outlet, Replies, first_of, unanswered
+from ..interfaces import HTTP_CHANNELS, NOT_ANSWERED, SOCKET_CHANNELS, Outlet, Replies
 from ..layers.base import BaseChannelLayer
 from ..message import Message
 from ..monitor.layers import layers_in_use
@@ -24,7 +24,7 @@ from ..routing import Router
 from ..telemetry import tracing
 from ..telemetry.counters import counters
 from . import turns
-from .inflight import InFlightEvent, InFlightMonitor, Outcome, held_by, log_without_ack
+from .inflight import InFlightEvent, InFlightMonitor, Outcome, held_by, log_without_ack, replies_without_ack
 from .protocol import TAG, connection_closed, given_up
 from .streams import RunningStreams
 from .turns import Destination, Turns
@@ -414,11 +414,8 @@ class RelayedConnection:
         log_without_ack(outcome, channel, content, relay.event_timeout, closed=closed, repeats=relay.monitor.repeats)
         if event.doubt is not None and channel == DISCONNECT:
             raise event.doubt  # it is all that ends the socket for its consumers
-        none = unanswered(content, "The worker has died." if outcome is Outcome.LOST else "No worker was done in time.")
-        if none is not None:
-            await maybe_await(self._outlet.deliver(none))
-        if outcome is Outcome.LOST and first_of(channel, content):
-            await maybe_await(self._outlet.deliver({FAILED: f"the worker that took {channel} has died"}))
+        for reply in replies_without_ack(outcome, channel, content):
+            await maybe_await(self._outlet.deliver(reply))
 
     def waits_for(self) -> str:
         """What keeps the event that was handed in last."""
