@@ -107,8 +107,9 @@ export declare class WebSocketBridge {
   stream(stream: string): { send(payload: unknown): void };
   /**
    * What a consumer answers. Fails with an `Error` whose code is `ETIMEDOUT`, `ECONNRESET` (the connection was lost),
-   * `EFAILED` (with the reason that the server gives), `ENOTCONN` (there is none), `ENOTSUP` (the server does not speak
-   * `routechan.v1`, or `recover` is not set) or `ENOBUFS` (100 questions are open). The timeout is in milliseconds. 10000
+   * `EFAILED` (with the reason that the server gives, or the answer is not JSON), `ENOTCONN` (there is none), `ENOTSUP`
+   * (the server does not speak `routechan.v1`, or `recover` is not set) or `ENOBUFS` (100 questions are open). The
+   * timeout is in milliseconds, at most 2147483647. 10000
    */
   ask(question: unknown, options?: { timeout?: number }): Promise<any>;
   /** `callback` answers what consumers ask, with a value or a promise of one; what it throws is told to them. */

@@ -11,6 +11,7 @@
  * The numbers (JS-08) are those of docs/spec/consumer-api.rst, section 12.
  */
 
+import { problem } from "./problem.js";
 import { ReconnectingSocket } from "./reconnecting_socket.js";
 
 export class WebSocketBridge {
@@ -60,7 +61,14 @@ export class WebSocketBridge {
   /* A promise of the answer that a consumer gives to `question`; with the option `recover` only. */
   async ask(question, { timeout = 10000 } = {}) {
     if (this.socket === null) throw new TypeError("there is no socket to ask on yet: call connect() before ask()");
-    return JSON.parse(await this.socket._ask(JSON.stringify(question), timeout));
+    const text = JSON.stringify(question);
+    if (text === undefined) throw new TypeError(`a question is a value that JSON has, and ${String(question)} is no JSON`);
+    const answer = await this.socket._ask(text, timeout);
+    try {
+      return JSON.parse(answer);
+    } catch {
+      throw problem("EFAILED", `the answer is not JSON: ${answer.slice(0, 100)}`);
+    }
   }
 
   /* `callback(question)` answers what consumers ask, with a value or a promise of one; what it throws is told to them. */

@@ -1,6 +1,7 @@
 /* The questions of a page that wait for an answer of the server. */
 
 import { problem } from "./problem.js";
+import { LONGEST_TIMER } from "./settings.js";
 
 const MAX_OPEN = 100;
 
@@ -14,6 +15,10 @@ export class Questions {
 
   /* A promise of the answer to `text`, as text; it fails after `timeout` milliseconds. */
   ask(text, timeout) {
+    if (typeof timeout !== "number" || !(timeout > 0 && timeout <= LONGEST_TIMER)) {
+      const expected = `timeout is a number of milliseconds above 0, at most ${LONGEST_TIMER}`;
+      return Promise.reject(new TypeError(`${expected}, not ${String(timeout)}`));
+    }
     if (this._open.size >= MAX_OPEN) {
       return Promise.reject(problem("ENOBUFS", `${MAX_OPEN} questions wait for their answers already`));
     }

@@ -1,7 +1,7 @@
 /* One socket after another. */
 
 import { EventStreamSocket } from "./event_stream_socket.js";
-import { asText, framed, offers, OUTCOMES, parse, PROTOCOL } from "./lines.js";
+import { asText, framed, offers, OUTCOMES, parse, pauseOf, PROTOCOL } from "./lines.js";
 import { problem } from "./problem.js";
 import { Questions } from "./questions.js";
 import { settingsOf } from "./settings.js";
@@ -141,7 +141,7 @@ export class ReconnectingSocket {
       close: (event) => this._closed(event),
       message: (event) => this._received(event),
       error: (event) => this._emit("error", event),
-      retry: ({ data }) => { this._retry = Number(data) * 1000; }, // of an event stream, as are the outcomes
+      retry: ({ data }) => { this._retry = pauseOf(data); }, // of an event stream, as are the outcomes
     };
     for (const word of OUTCOMES) handlers[word] = ({ lastEventId }) => this._told(word, lastEventId);
     for (const type of Object.keys(handlers)) {
@@ -184,7 +184,7 @@ export class ReconnectingSocket {
     } else if (OUTCOMES.includes(word)) {
       this._told(word, argument);
     } else if (word === "retry") {
-      this._retry = Number(argument) * 1000;
+      this._retry = pauseOf(argument);
     } else if (word === "ask") {
       this._asked(argument, asText(body));
     } else if (word === "answer") {
@@ -203,7 +203,7 @@ export class ReconnectingSocket {
     if (!this._settings.recover) return; // an event stream tells it to everybody
     this._log(outcome);
     this._emit(outcome, new Event(outcome));
-    this._id = id;
+    if (id) this._id = id;
   }
 
   /* Answer the question `number` of the server, on the socket that it came on. */

@@ -14,6 +14,9 @@ export const DEFAULTS = {
   debug: false,
 };
 
+/* Milliseconds that a timer can have; one with more fires at once. */
+export const LONGEST_TIMER = 2147483647;
+
 const TRANSPORTS = ["websocket", "sse"];
 
 /* The settings that `options` make, checked. */

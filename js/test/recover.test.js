@@ -69,12 +69,18 @@ test("the protocol is offered beside those of the page, and the last id to come 
   assert.deepEqual(comesBack(), ["routechan.v1", "routechan.v1.since.a1", "chat"]);
 });
 
+test("a page that offers the protocol by itself too offers it once", () => {
+  connected({}, ["routechan.v1", "chat"]); // a browser refuses a list that names one twice
+  assert.deepEqual(FakeSocket.last.args[1], ["routechan.v1", "chat"]);
+});
+
 for (const outcome of ["joined", "recovered", "gap"]) {
   test(`the page is told of !${outcome}, and its id is the last`, () => {
     const { bridge, heard } = connected();
     bridge.socket[`on${outcome}`] = ({ type }) => heard.push(`on${type}`);
     FakeSocket.last.says(`!${outcome} b7`);
     assert.deepEqual(heard, [`on${outcome}`, outcome]);
+    FakeSocket.last.says(`!${outcome}`); // one that brings no id takes none away
     assert.deepEqual(comesBack(), ["routechan.v1", "routechan.v1.since.b7"]);
   });
 }
@@ -139,6 +145,22 @@ test("!retry says when to come back, once", () => {
   assert.equal(bridge.socket.readyState, 3);
 });
 
+for (const seconds of ["", " ", " soon", " -1", " Infinity"]) {
+  test(`!retry${seconds} says nothing: the pause is our own`, () => {
+    connected();
+    FakeSocket.last.says(`!retry${seconds}`);
+    FakeSocket.last.ends(1012);
+    assert.ok(clock.pending[0] >= 1500);
+  });
+}
+
+test("!retry with more than a timer can have waits for the longest time, not for none", () => {
+  connected();
+  FakeSocket.last.says("!retry 99999999999");
+  FakeSocket.last.ends(1012);
+  assert.deepEqual(clock.pending, [2 ** 31 - 1]);
+});
+
 test("words that are not known are passed over", () => {
   const { heard } = connected();
   for (const frame of ["!later 5", "!", "!answer 99\n1", "!failed 99\nno"]) FakeSocket.last.says(frame);
@@ -153,6 +175,22 @@ test("an answer ends the promise of its question", async () => {
   FakeSocket.last.says(bytes('!answer 1\n{"a": 1}'));
   assert.deepEqual(await Promise.all(answers), [{ a: 1 }, [22]]);
   assert.deepEqual(clock.pending, []);
+});
+
+for (const timeout of [0, -1, NaN, Infinity, 2 ** 31, "50", null]) {
+  test(`a timeout of ${timeout} is refused, not taken for none`, async () => {
+    const { bridge } = connected();
+    await assert.rejects(bridge.ask("?", { timeout }), { name: "TypeError", message: /timeout is a number of milliseconds/ });
+    assert.deepEqual(FakeSocket.last.sent, []);
+  });
+}
+
+test("a question that is no JSON is refused; an answer that is none fails it", async () => {
+  const { bridge } = connected();
+  await assert.rejects(bridge.ask(undefined), { name: "TypeError", message: /no JSON/ });
+  const asked = assert.rejects(bridge.ask("?"), { code: "EFAILED", message: /not JSON: yes/ });
+  FakeSocket.last.says("!answer 1\nyes");
+  await asked;
 });
 
 const FAILURES = {

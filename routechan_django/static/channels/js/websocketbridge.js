@@ -31,6 +31,9 @@ const DEFAULTS = {
   debug: false,
 };
 
+/* Milliseconds that a timer can have; one with more fires at once. */
+const LONGEST_TIMER = 2147483647;
+
 const TRANSPORTS = ["websocket", "sse"];
 
 /* The settings that `options` make, checked. */
@@ -62,7 +65,8 @@ const OUTCOMES = ["joined", "recovered", "gap"];
 /* The subprotocols to offer: `protocols` of the page, ours, and the last `id`, if there is one. */
 function offers(protocols, id) {
   const ours = id ? [PROTOCOL, `${PROTOCOL}.since.${id}`] : [PROTOCOL];
-  return ours.concat(typeof protocols === "string" || Array.isArray(protocols) ? protocols : []);
+  const named = typeof protocols === "string" || Array.isArray(protocols) ? [].concat(protocols) : [];
+  return ours.concat(named.filter((name) => name !== PROTOCOL)); // a browser refuses a list that names one twice
 }
 
 /* The frame `data`, a string or an ArrayBuffer, as `word`, `argument` and `body`; a message has the word "" and an id or "". */
@@ -79,6 +83,11 @@ function parse(data) {
   if (!line.startsWith("!")) return { word: "", argument: line, body };
   const [word, argument = ""] = line.slice(1).split(" ");
   return { word, argument, body };
+}
+
+/* The `seconds` of a `!retry` in milliseconds; null where they are none, so that nobody comes back at once because of it. */
+function pauseOf(seconds) {
+  return /^\d+(\.\d+)?$/.test(seconds) ? Math.min(Number(seconds) * 1000, LONGEST_TIMER) : null;
 }
 
 /* `data` behind `line`. */
@@ -105,6 +114,10 @@ class Questions {
 
   /* A promise of the answer to `text`, as text; it fails after `timeout` milliseconds. */
   ask(text, timeout) {
+    if (typeof timeout !== "number" || !(timeout > 0 && timeout <= LONGEST_TIMER)) {
+      const expected = `timeout is a number of milliseconds above 0, at most ${LONGEST_TIMER}`;
+      return Promise.reject(new TypeError(`${expected}, not ${String(timeout)}`));
+    }
     if (this._open.size >= MAX_OPEN) {
       return Promise.reject(problem("ENOBUFS", `${MAX_OPEN} questions wait for their answers already`));
     }
@@ -397,7 +410,7 @@ class ReconnectingSocket {
       close: (event) => this._closed(event),
       message: (event) => this._received(event),
       error: (event) => this._emit("error", event),
-      retry: ({ data }) => { this._retry = Number(data) * 1000; }, // of an event stream, as are the outcomes
+      retry: ({ data }) => { this._retry = pauseOf(data); }, // of an event stream, as are the outcomes
     };
     for (const word of OUTCOMES) handlers[word] = ({ lastEventId }) => this._told(word, lastEventId);
     for (const type of Object.keys(handlers)) {
@@ -440,7 +453,7 @@ class ReconnectingSocket {
     } else if (OUTCOMES.includes(word)) {
       this._told(word, argument);
     } else if (word === "retry") {
-      this._retry = Number(argument) * 1000;
+      this._retry = pauseOf(argument);
     } else if (word === "ask") {
       this._asked(argument, asText(body));
     } else if (word === "answer") {
@@ -459,7 +472,7 @@ class ReconnectingSocket {
     if (!this._settings.recover) return; // an event stream tells it to everybody
     this._log(outcome);
     this._emit(outcome, new Event(outcome));
-    this._id = id;
+    if (id) this._id = id;
   }
 
   /* Answer the question `number` of the server, on the socket that it came on. */
@@ -593,7 +606,14 @@ class WebSocketBridge {
   /* A promise of the answer that a consumer gives to `question`; with the option `recover` only. */
   async ask(question, { timeout = 10000 } = {}) {
     if (this.socket === null) throw new TypeError("there is no socket to ask on yet: call connect() before ask()");
-    return JSON.parse(await this.socket._ask(JSON.stringify(question), timeout));
+    const text = JSON.stringify(question);
+    if (text === undefined) throw new TypeError(`a question is a value that JSON has, and ${String(question)} is no JSON`);
+    const answer = await this.socket._ask(text, timeout);
+    try {
+      return JSON.parse(answer);
+    } catch {
+      throw problem("EFAILED", `the answer is not JSON: ${answer.slice(0, 100)}`);
+    }
   }
 
   /* `callback(question)` answers what consumers ask, with a value or a promise of one; what it throws is told to them. */
