@@ -16,6 +16,7 @@ from typing import Any
 from ..concurrency import end_tasks, ends_task
 from . import translation
 from .http import respond
+from .lines import id_from_query
 from .origin import readable
 from .server import Server
 from .socket import RESTART
@@ -82,6 +83,8 @@ class EventStream:
     """
 
     def __init__(self, server: Server, scope: Scope, send: Send) -> None:
+        if server.ids is not None:
+            scope = id_from_query(scope)
         #: The scope of the WebSocket that it stands for.
         self.scope = {
             **scope,

@@ -24,6 +24,9 @@ ASK, ANSWER, FAILED = "ask", "answer", "failed"
 
 _HEADER = b"sec-websocket-protocol"
 
+#: Where the last id is on an event stream: in a header, and in the query of a client that can't set it.
+_ID_HEADER, _ID_IN_QUERY = b"last-event-id", b"lastEventId="
+
 #: The key of an event to many sockets: the line that it was framed with last, and the framed event.
 _FRAMED = "routechan.framed"
 
@@ -98,8 +101,28 @@ def last_event_id(scope: Scope) -> str | None:
     Args:
         scope: The ASGI scope of the request.
     """
-    found = (value.decode("latin-1") for name, value in scope.get("headers") or () if name.lower() == b"last-event-id")
+    found = (value.decode("latin-1") for name, value in scope.get("headers") or () if name.lower() == _ID_HEADER)
     return next(found, "") or None
+
+
+def id_from_query(scope: Scope) -> Scope:
+    """Move an id from the query into the header: as if the page's ``EventSource`` had come back by itself.
+
+    Args:
+        scope: The ASGI scope of a request for an event stream.
+
+    Returns:
+        The scope without the id in its query. An id in the header stays: the browser has heard it later.
+    """
+    parts = (scope.get("query_string") or b"").split(b"&")
+    ids = [part[len(_ID_IN_QUERY) :] for part in parts if part.startswith(_ID_IN_QUERY)]
+    if not ids:
+        return scope
+    headers = list(scope.get("headers") or ())
+    if last_event_id(scope) is None:
+        headers.append((_ID_HEADER, ids[-1]))
+    query = b"&".join(part for part in parts if not part.startswith(_ID_IN_QUERY))
+    return {**scope, "headers": headers, "query_string": query}
 
 
 def _is_ours(offer: bytes) -> bool:

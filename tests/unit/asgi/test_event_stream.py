@@ -363,7 +363,10 @@ async def test_a_page_that_comes_back(kind: str) -> None:
     """Messages of a group with a history have an id, which brings back what was missed, or the news of a gap."""
     layer = InMemoryChannelLayer(history={"all": {"size": 3, "seconds": 60}})
 
+    queries = []
+
     def connect(message: Message) -> None:
+        queries.append(message["query_string"])
         message.reply_channel.send({"accept": True})
         Group("all", channel_layer=layer).add(message.reply_channel)
 
@@ -383,11 +386,15 @@ async def test_a_page_that_comes_back(kind: str) -> None:
             word, id, data = await told(page)
             assert (word, bool(id), data) == ("bytes", True, "b25l")
         await layer.group_send("all", {"text": "two\nthree"})
-        async with Page(application, headers=[(b"last-event-id", id.encode())]) as page:
-            await page.open()
-            assert (await page.event())["body"].endswith(b"\ndata: two\ndata: three\n\n")
-            word, id, data = await told(page)
-            assert (word, bool(id), data) == ("recovered", True, "recovered")
+        by_itself = {"headers": [(b"last-event-id", id.encode())], "query_string": b"a=1&lastEventId=older&b=2"}
+        made_anew = {"query_string": b"a=1&lastEventId=" + id.encode() + b"&b=2"}
+        for scope in (by_itself, made_anew):
+            async with Page(application, **scope) as page:
+                await page.open()
+                assert (await page.event())["body"].endswith(b"\ndata: two\ndata: three\n\n")
+                word, id, data = await told(page)
+                assert (word, bool(id), data) == ("recovered", True, "recovered")
+        assert queries == [b"", b"a=1&b=2", b"a=1&b=2"]
         for _ in range(5):
             await layer.group_send("all", {"text": "more"})
         async with Page(application, headers=[(b"last-event-id", id.encode())]) as page:
