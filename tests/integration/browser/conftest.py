@@ -66,6 +66,8 @@ class Windows:
         self._browser = browser
         self._contexts: list[playwright_api.BrowserContext] = []
         self.problems: list[str] = []
+        #: What the console may say.
+        self.expected = ["WebSocket connection to"]
 
     def open(self, url: str = "about:blank", *, viewport: dict[str, int] = DESKTOP, **options) -> playwright_api.Page:
         context = self._browser.new_context(viewport=viewport, **options)
@@ -84,7 +86,7 @@ class Windows:
             context.close()
 
     def _console(self, message: playwright_api.ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and "WebSocket connection to" not in message.text:
+        if message.type in ("error", "warning") and not any(text in message.text for text in self.expected):
             self.problems.append(f"console: {message.text}")
 
     def _request(self, request: playwright_api.Request) -> None:

@@ -9,6 +9,12 @@ ROUTECHAN = {"EVENT_STREAMS": True}
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "routechan.layers.InMemoryChannelLayer",
-        "ROUTING": "tests.integration.browser.bridge.routing.channel_routing",
+        "ROUTING": "tests.integration.browser.bridge.feeds.channel_routing",
+        "CONFIG": {
+            "history": {
+                "feed-long-*": {"size": 1000, "seconds": 600},
+                "feed-short-*": {"size": 3, "seconds": 600},
+            },
+        },
     },
 }

@@ -5,12 +5,15 @@ And what a bundler has built, if ``PACKAGE`` in the environment says where that 
 
 from __future__ import annotations
 
+import json
 import os
 
 from django.http import HttpRequest, HttpResponse
 from django.templatetags.static import static
 from django.urls import path
 from django.views.static import serve
+
+from routechan import Group
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -36,7 +39,16 @@ def module(request: HttpRequest) -> HttpResponse:
     return HttpResponse(PAGE % MODULE % static("routechan/websocketbridge.mjs"))
 
 
+def publish(request: HttpRequest, feed: str, first: int, count: int) -> HttpResponse:
+    """Sends so many numbers to both groups of the feed."""
+    for number in range(first, first + count):
+        for name in ("a", "b"):
+            Group(f"feed-{feed}-{name}").send({"text": json.dumps({"stream": name, "payload": number})})
+    return HttpResponse()
+
+
 urlpatterns = [
+    path("publish/<str:feed>/<int:first>/<int:count>/", publish),
     path("old/", old),
     path("new/", new),
     path("module/", module),
