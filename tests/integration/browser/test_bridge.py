@@ -16,9 +16,9 @@ pytestmark = pytest.mark.browser
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CONNECT = """([path, pause]) => {
+CONNECT = """([path, options]) => {
     window.heard = [];
-    bridge.connect(path, undefined, {minReconnectionDelay: pause});
+    bridge.connect(path, undefined, options);
     bridge.socket.onopen = () => heard.push("open");
     bridge.socket.addEventListener("close", (event) => heard.push(`closed ${event.code}`));
     bridge.demultiplex("news", (payload, stream) => heard.push([payload, stream]));
@@ -37,10 +37,12 @@ def site() -> Iterator[Example]:
     assert "Traceback" not in server.output
 
 
-def connected(windows: Windows, site: Example, page: str = "old", *, pause: int = 100) -> Page:
+def connected(
+    windows: Windows, site: Example, page: str = "old", *, pause: int = 100, options: dict[str, Any] | None = None
+) -> Page:
     """A window whose bridge is connected and has been greeted."""
     window = windows.open(f"{site.url}/{page}/")
-    window.evaluate(CONNECT, ["/ws/chat/", pause])
+    window.evaluate(CONNECT, ["/ws/chat/", {"minReconnectionDelay": pause, **(options or {})}])
     hears(window, ["open", [{"hello": "/ws/chat/"}, None]])
     return window
 
@@ -103,6 +105,24 @@ def test_questions(site: Example, windows: Windows) -> None:
         window.evaluate("(question) => bridge.send({ask: question})", question)
     window.evaluate("bridge.send({last: true})")
     hears(window, [{"twice": 42}, "no size", {"last": True}])
+
+
+def test_a_question_whose_connection_is_lost(site: Example, windows: Windows) -> None:
+    """It fails as that, is not asked again, and the next connection takes questions."""
+    window = connected(windows, site, options={"recover": True})
+    lost = "() => { bridge.send({bye: 4000}); return bridge.ask({item: 1}).catch((error) => error.code); }"
+    assert window.evaluate(lost) == "ECONNRESET"
+    hears(window, ["closed 4000", "open", [{"hello": "/ws/chat/"}, None]])
+    assert window.evaluate("bridge.ask({item: 2})") == [{"item": 2}]
+
+
+@pytest.mark.parametrize("options", [{}, {"recover": True, "transports": ["sse"]}], ids=["plain", "sse"])
+def test_where_nobody_can_ask(site: Example, windows: Windows, options: dict[str, Any]) -> None:
+    """Without the protocol, and on an event stream, both sides are told so at once."""
+    window = connected(windows, site, options=options)
+    assert window.evaluate("bridge.ask({item: 1}).catch((error) => error.code)") == "ENOTSUP"
+    window.evaluate("bridge.send({ask: {size: 21}})")
+    hears(window, [["it does not speak routechan.v1, so it takes no questions", None]])
 
 
 def test_comes_back_after_the_server_does(site: Example, windows: Windows) -> None:

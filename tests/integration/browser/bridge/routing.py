@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from routechan import DenyConnection, route
-from routechan.exceptions import AnswerRefused
+from routechan.exceptions import NotAnswered
 
 
 def ws_connect(message: Any) -> None:
@@ -32,7 +32,7 @@ def ws_receive(message: Any) -> None:
     if "ask" in content:
         try:
             answer = message.reply_channel.ask({"text": json.dumps(content["ask"])})
-        except AnswerRefused as error:
+        except NotAnswered as error:
             answer = {"text": json.dumps(error.why)}
         message.reply_channel.send(answer)
         return
