@@ -11,6 +11,7 @@ from . import (
     decoded_values,
     dict_routing,
     django_names,
+    django_removed,
     django_upgrade,
     dotted_strings,
     imports,
@@ -36,7 +37,7 @@ _MODULES = (
     *_RENAMES,
     *(accept, ordering, decoded_values, dict_routing),
     *(python2_syntax, python2_names, relative_imports, django_upgrade, pyupgrade, six, django_names),
-    *(urls, auth_views, middleware, is_authenticated, templates, leftovers),
+    *(urls, auth_views, middleware, is_authenticated, templates, leftovers, django_removed),
 )
 
 #: Name -> fixer.
