@@ -1,5 +1,6 @@
 """The fixer ``auth_views``."""
 
+from ..helpers import run, told
 from .cases import test_changes, test_keeps, test_tells
 
 __all__ = ["test_changes", "test_keeps", "test_tells"]
@@ -30,3 +31,10 @@ TELLS = [
     (L + "login\n\nview = wrap(login)\n", "login is gone: write LoginView.as_view()"),
     (L + "login\n\nurl(r'^l$', login, {'authentication_form': F})\n", "with what it is given here"),
 ]
+
+
+def test_logout_takes_post() -> None:
+    """LogoutView is worth a look after the file is rewritten, and not only in the pass that writes it."""
+    result = run("auth_views", {"urls.py": L + "logout\n\nurl(r'^l$', logout)\n"})
+    assert told(result) == ["3: LogoutView takes POST only since Django 5.0: log out with a form"]
+    assert not result.places[0].must
