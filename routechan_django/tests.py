@@ -7,6 +7,9 @@ import warnings
 from .test import *  # noqa: F403
 from .test import __all__ as __all__
 
+#: Makes ``channels.tests.base`` and ``channels.tests.http`` importable through the alias.
+__path__: list[str] = []
+
 warnings.warn(
     f"{__name__} is deprecated; import from routechan_django.test",
     DeprecationWarning,

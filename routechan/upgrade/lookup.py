@@ -20,6 +20,8 @@ from .renames import (
 #: Module -> ours, where new code would not write what the alias has.
 _BETTER: Mapping[str, str] = {
     "channels.tests": "routechan_django.test",
+    "channels.tests.base": "routechan_django.test",
+    "channels.tests.http": "routechan_django.test",
     "channels.test.http": "routechan_django.test",
     "channels.apps": "routechan_django.apps",
 }

@@ -24,6 +24,8 @@ from . import homes, modules
 SAME: Mapping[str, str] = {
     **renames.MODULES,
     "channels.apps": "routechan_django.alias.apps",
+    "channels.tests.base": "routechan_django.test.base",
+    "channels.tests.http": "routechan_django.test.http",
     "channels.delay.apps": "routechan_django.alias.delay_apps",
     **dict.fromkeys(renames.ASGIREF, renames.OLD_LAYERS),
 }

@@ -110,6 +110,17 @@ def test_deprecated_modules_say_so(module: str, tmp_path: Path) -> None:
     assert "DeprecationWarning" in run_code(tmp_path, SETUP + code)
 
 
+def test_modules_of_tests_in_1_0(tmp_path: Path) -> None:
+    """``channels.tests.base`` and ``channels.tests.http``, where Channels 1.0 had its test classes, are importable."""
+    code = """
+    from channels.tests.base import ChannelTestCase
+    from channels.tests.http import HttpClient
+    from channels.test import ChannelTestCase as TestCase, HttpClient as Client
+    print(ChannelTestCase is TestCase, HttpClient is Client)
+    """
+    assert run_code(tmp_path, SETUP + code) == "True True\n"
+
+
 def test_names_that_were_not_there(tmp_path: Path) -> None:
     """Section 13.3: importing what 1.1.8 did not have is an ImportError that says what to do."""
     code = """

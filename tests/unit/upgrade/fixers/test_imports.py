@@ -25,6 +25,10 @@ CHANGES = [
         "from routechan_django.test import ChannelTestCase, HttpClient\n",
     ),
     (
+        "from channels.tests.base import ChannelTestCase\nfrom channels.tests.http import HttpClient\n",
+        "from routechan_django.test import ChannelTestCase\nfrom routechan_django.test import HttpClient\n",
+    ),
+    (
         "from channels.message import Message, pending_message_store\n",
         "from routechan.message import Message\nfrom routechan_django.alias.pending import pending_message_store\n",
     ),
