@@ -39,6 +39,13 @@ from .inspection import with_article
 
 Content = dict[str, Any]
 
+if not hasattr(msgpack, "Timestamp"):  # pip lets that package write over the files of msgpack
+    raise ImportError(
+        f"the module msgpack is of version {'.'.join(map(str, msgpack.version))}, and 1.0.5 or later is needed. "
+        "msgpack-python, as the package was called, replaces its files: take it out of the project's requirements, "
+        "then: pip uninstall msgpack-python; pip install --force-reinstall msgpack"
+    )
+
 #: Bytes of encoded content; layers have to take 1 MB (``layers-and-protocol`` 1.5).
 MAX_SIZE = 10 * 1024 * 1024
 

@@ -6,12 +6,15 @@ import collections
 import datetime
 import decimal
 import inspect
+import os
+import subprocess
 import sys
 import threading
 import tracemalloc
 import types
 import uuid
 import zoneinfo
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -317,3 +320,18 @@ def test_content_sent_from_deep_inside_the_stack() -> None:
     used = len(inspect.stack(0))
     with pytest.raises(InvalidContent, match=r"this message cannot travel: maximum recursion depth exceeded"):
         deeper(sys.getrecursionlimit() - used - 150)
+
+
+def test_msgpack_python(tmp_path: Path) -> None:
+    """The package msgpack-python, which replaces the files of msgpack, is named with what to do."""
+    (tmp_path / "msgpack").mkdir()
+    (tmp_path / "msgpack" / "__init__.py").write_text("version = (0, 4, 8)")
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", "import routechan"],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert "ImportError: the module msgpack is of version 0.4.8, and 1.0.5 or later is needed" in done.stderr
+    assert "pip uninstall msgpack-python; pip install --force-reinstall msgpack" in done.stderr
