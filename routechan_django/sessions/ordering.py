@@ -105,7 +105,8 @@ def _with_ordering(call: Call) -> Iterator[bool]:
     if "order" not in message:
         raise ValueError(
             f"enforce_ordering needs messages with an 'order', and one on {message.channel_name!r} has none; "
-            "it is for websocket.connect, websocket.receive and websocket.disconnect, and in tests for WSClient(ordered=True)"
+            "it is for websocket.connect, websocket.receive and websocket.disconnect; "
+            "in tests, write WSClient(ordered=True)"
         )
     order = int(message["order"])
     with with_channel_session(call):
