@@ -18,6 +18,9 @@ OTHERS = ("asgi_ipc.", "asgi_rabbitmq.", "asgi_amqp.", "channels.backends.", "ch
 SENTINEL = '"hosts": [{"sentinels": [(host, port), ...], "master_name": service}]'
 OPTIONS = "3.1, 4.1"
 
+#: What a requirements file has where encryption can work.
+CRYPTO = r"cryptography\b|routechan\[[^\]]*\bcrypto\b"
+
 
 def _fix(source: Source, project: Project) -> None:
     """Name our layers, and take out the options that mean nothing here."""
@@ -28,6 +31,7 @@ def _fix(source: Source, project: Project) -> None:
             for key, value in _items(layer):
                 if key in ("CONFIG", "TEST_CONFIG") and isinstance(value, ast.Dict):
                     _fix_options(source, value)
+                    _tell_keys(source, project, value)
 
 
 def _fix_backend(source: Source, node: ast.Constant) -> None:
@@ -64,6 +68,14 @@ def _fix_options(source: Source, config: ast.Dict) -> None:
             continue  # told with the BACKEND
         if name in GONE:
             source.remove_element(keys, index, value)
+
+
+def _tell_keys(source: Source, project: Project, config: ast.Dict) -> None:
+    """Name encryption in a project that does not install what encrypts; asgi_redis had it as an extra of its own."""
+    for key, value in _items(config):
+        empty = isinstance(value, ast.List | ast.Tuple) and not value.elts
+        if key == "symmetric_encryption_keys" and not empty and not project.mentions_requirement(CRYPTO):
+            source.tell(value, "symmetric_encryption_keys needs cryptography: install routechan[crypto,server]")
 
 
 def _items(node: ast.Dict) -> Iterator[tuple[str, ast.expr]]:

@@ -19,6 +19,8 @@ def _fix(source: Source, project: Project) -> None:
     for node in source.nodes:
         if isinstance(node, ast.ImportFrom) and not node.level and node.module:
             _fix_from(source, project, node)
+            if node.module == "routechan_django.alias" and any(alias.name == "install" for alias in node.names):
+                source.tell(node, "the alias: when nothing has the old names any more, take install() out", must=False)
     for root in OLD_ROOTS:
         _fix_plain(source, project, root)
 

@@ -1,6 +1,6 @@
 """The fixer ``channel_layers``."""
 
-from .cases import test_changes, test_keeps, test_tells
+from .cases import Case, test_changes, test_keeps, test_tells
 
 __all__ = ["test_changes", "test_keeps", "test_tells"]
 
@@ -31,6 +31,13 @@ CHANGES = [
 ]
 
 KEEPS = [
+    "L = {'BACKEND': 'x.L', 'CONFIG': {'symmetric_encryption_keys': []}}\n",
+    *(
+        Case(
+            "L = {'BACKEND': 'x.L', 'CONFIG': {'symmetric_encryption_keys': [A]}}\n", others={"requirements.txt": line}
+        )
+        for line in ("Django\ncryptography>=3\n", "routechan[server,crypto]\n")
+    ),
     "L = {'BACKEND': 'project.layers.Layer', 'CONFIG': {'hosts': [('localhost', 6379)]}}\n",
     "C = {'BACKEND': 'django_redis.cache.RedisCache', 'OPTIONS': {}}\n",
     "import_string('asgi_redis.RedisChannelLayer')\n",
@@ -39,6 +46,11 @@ KEEPS = [
 ]
 
 TELLS = [
+    Case(
+        "L = {'BACKEND': 'x.L', 'CONFIG': {'symmetric_encryption_keys': [A]}}\n",
+        "1: symmetric_encryption_keys needs cryptography",
+        others={"requirements.txt": "routechan[server]\n"},
+    ),
     ("L = {'BACKEND': 'asgi_ipc.IPCChannelLayer'}\n", "there is no such layer here"),
     ("L = {'BACKEND': 'asgi_rabbitmq.RabbitmqChannelLayer'}\n", "write routechan.layers.RedisChannelLayer"),
     ("L = {'BACKEND': 'channels.database_layer.DatabaseChannelLayer'}\n", "removed in Channels 0.13"),

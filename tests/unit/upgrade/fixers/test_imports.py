@@ -73,6 +73,7 @@ KEEPS = [
 ]
 
 TELLS = [
+    ("from routechan_django.alias import install\n\ninstall()\n", "1: the alias: when nothing has the old names"),
     ("from channels.generic.websocket import WebsocketConsumer\n", "in 1.x it is channels.generic.websockets"),
     ("from channels.layers import get_channel_layer\n", "1: channels.layers.get_channel_layer"),
     ("from channels.routing import ProtocolTypeRouter\n", "Channels 2 and later"),
