@@ -20,7 +20,7 @@ from ..concurrency import ends_task, in_context, maybe_await
 from ..encoding import Content
 from ..exceptions import ChannelSocketException, ConsumeLater, DenyConnection
 from ..inspection import Consumer, Kind, kind_of_unfinished, name_that_thing
-from ..interfaces import FAILED, QUESTION, SOCKET_CHANNELS, first_of
+from ..interfaces import FAILED, QUESTION, SOCKET_CHANNELS, UNROUTED, first_of
 from ..message import Message
 from ..outbox import Outbox
 from ..routing import Matched, Router
