@@ -77,7 +77,8 @@ def remove_session(invocation: Any) -> None:
     try:
         session = vars(message).get("channel_session")
         if not isinstance(session, ChannelSession):
-            session = ChannelSession(message.reply_channel.name)
+            reply_channel: Any = message.reply_channel
+            session = ChannelSession(reply_channel.name, kept=getattr(reply_channel, "kept", None))
         session.remove()
     except Exception as error:  # the connection ends anyway, and so does the row, when it expires
         logger.warning(

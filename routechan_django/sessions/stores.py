@@ -10,8 +10,9 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
-from django.contrib.sessions.backends import file, signed_cookies
+from django.contrib.sessions.backends import db, file, signed_cookies
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from django.db.models.signals import post_delete, pre_delete
 from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
@@ -240,7 +241,12 @@ class ChannelSession(SessionBase):
     def remove(self, session_key: str | None = None) -> None:
         """As ``delete`` of ``session_key``, where nobody has to know: the connection is over, or it is stored anew."""
         for key in (session_key,) if session_key is not None else self._keys:
-            self._engine(key).delete(key)
+            store: Any = self._engine(key)
+            # Django reads a row before it removes it. What is not stored had better be read: that locks nothing.
+            if store.rows_are_djangos and self._found and key == self._key and not _is_watched(store.model):
+                store.model(session_key=key).delete()
+            else:
+                store.delete(key)
         self._found = False
 
     def _changed(self) -> None:
@@ -309,10 +315,16 @@ def _set_apart(engine: type[SessionBase]) -> type[SessionBase]:
     apart: dict[str, Any] = {"__module__": engine.__module__, "cache_key_prefix": _SALT}
     #: What goes through a cache comes back with its types; the rest is what ``SESSION_SERIALIZER`` makes of it.
     apart["gives_types_back"] = hasattr(engine, "cache_key_prefix")
+    apart["rows_are_djangos"] = engine is db.SessionStore
     # ``clearsessions`` has to read the expiry in a file, and takes one that it can't read for a browser's.
     if not issubclass(engine, file.SessionStore):
         apart["key_salt"] = _SALT
     return type(engine.__name__, (engine,), apart)
+
+
+def _is_watched(model: Any) -> bool:
+    """Whether a receiver is told of each removed row, and may look at what was in it."""
+    return pre_delete.has_listeners(model) or post_delete.has_listeners(model)
 
 
 #: The attribute in which the session of a stream keeps a copy of the stored data, and the browser's key in it.

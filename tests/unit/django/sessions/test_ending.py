@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.contrib.sessions.backends import cache as cache_engine
 from django.contrib.sessions.backends import db
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.contrib.sessions.models import Session
 from django.core.cache import cache
+from django.db.models.signals import post_delete
 from django.test import override_settings
 
 from routechan import ConsumeLater, Message, route
@@ -386,6 +391,38 @@ def test_a_client(layer: ChannelLayerWrapper, kind: Kind) -> None:
         assert session_for_reply_channel(client.reply_channel).found
         client.send_and_consume("websocket.disconnect")
     assert not session_for_reply_channel(client.reply_channel).found
+
+
+class Engine(db.SessionStore):
+    """An engine of a project's own."""
+
+
+@pytest.mark.parametrize(("watched_by", "reads"), [("nobody", 1), ("receiver", 2), ("engine", 2)])
+def test_who_looks_at_what_is_removed(
+    layer: ChannelLayerWrapper, name: str, queries: list[str], watched_by: str, reads: int
+) -> None:
+    """SE-12: a row is read before it is removed only where a receiver or a project's engine may look at it."""
+    seen: list[Any] = []
+
+    def receiver(sender: Any, instance: Any, **kwargs: Any) -> None:
+        seen.append(instance.session_data)
+
+    project = ModuleType("project")
+    vars(project)["SessionStore"] = Engine
+    if watched_by == "receiver":
+        post_delete.connect(receiver, Session)
+    try:
+        with (
+            override_settings(SESSION_ENGINE="project" if watched_by == "engine" else db.__name__),
+            mock.patch.dict(sys.modules, project=project),
+        ):
+            work(layer, name, [EVENTS[0]], route(EVENTS[0], channel_session(remember)))
+            queries.clear()
+            work(layer, name, [EVENTS[2]], route(EVENTS[2], channel_session(nothing)))
+    finally:
+        post_delete.disconnect(receiver, Session)
+    assert queries == ["SELECT django_session"] * reads + ["DELETE django_session"]
+    assert list(map(bool, seen)) == [True] * (watched_by == "receiver")
 
 
 def test_an_engine_that_fails(

@@ -29,6 +29,7 @@ from .test_logins import Clock, browser, change_password, clock, deactivate, log
 __all__ = ["browser", "clock", "no_users_left", "queries"]
 
 READ, USER = "SELECT django_session", "SELECT auth_user"
+CREATE, REMOVE = "INSERT django_session", "DELETE django_session"
 
 
 @pytest.fixture(params=[Kind.PLAIN, Kind.ASYNC], ids=lambda kind: kind.value)
@@ -70,6 +71,23 @@ async def test_no_query_an_event(socket: Socket, user: User, queries: list[str])
         assert await socket.event(user_of) == user
         await socket.event(lambda message: None)
     assert queries == []
+
+
+@pytest.mark.parametrize(
+    ("decorator", "last"),
+    [(lambda func: func, [REMOVE]), (channel_session_user, [READ, USER, REMOVE])],
+    ids=["undecorated", "decorated"],
+    indirect=["decorator"],
+)
+async def test_a_visit(
+    layer: ChannelLayerWrapper, kind: Kind, decorator: Any, last: list[str], browser: Any, queries: list[str]
+) -> None:
+    """AU-05, SE-12: what a socket costs that comes and goes; its end does not read a row only to remove it."""
+    headers: Any = [tuple(pair) for pair in cookie(browser.session_key)]
+    queries.clear()
+    async with opened(layer, kind, decorator, channel_session_user_from_http, headers) as socket:
+        await socket.close(lambda message: getattr(message, "user", None) and str(message.user))
+    assert queries == [READ, USER, CREATE, *last]
 
 
 async def test_looked_at_every_few_seconds(socket: Socket, user: User, clock: Clock, queries: list[str]) -> None:
