@@ -172,15 +172,16 @@ def at_hand(message: Message, is_async: bool) -> AtHandContext | None:
         message: The event.
         is_async: Whether its consumer is async, and can't read.
     """
-    if not is_own(message):
-        return None
+    home: Any = message.reply_channel
+    if getattr(home, "changes", None) is None or message.channel_name not in SOCKET_CHANNELS:
+        return None  # not ``is_own``: a call less, for each event
     given = vars(message)
     session = given.get("channel_session")
     if session is not None:
         return _nested if getattr(session, "in_use", False) else None
     if _IN_USE in given:
         return _nested
-    kept = kept_for(message.reply_channel, message.channel_name)
+    kept = kept_for(home, message.channel_name)
     if kept is None and is_async:
         return None
     given[_KEPT], given[_IN_USE] = kept, True

@@ -97,7 +97,7 @@ def decorate(name: str, func: F, context: CallContext, *, only_saves: bool = Tru
     asks = None if streams else at_hand
 
     def context_of(args: tuple[Any, ...]) -> Any:
-        message = _message_of(args, name)
+        message = args[0] if args and isinstance(args[0], Message) else _message_of(args, name)
         if asks is not None and (light := asks(message, is_async)) is not None:
             return light
         call = Call(message, is_async, streams)
