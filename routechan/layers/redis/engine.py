@@ -29,8 +29,8 @@ from .arrivals import Fetcher, Mailbox
 from .commands.counting import Counting
 from .commands.groups import Groups
 from .commands.history import Append, Histories
+from .commands.leases import Leases, Renewal
 from .commands.messages import LOOK, Messages
-from .commands.presence import Presence, Renewal
 from .commands.script import Context, Operation, Script, operation
 from .connection import FAULTS, Reconnections, RedisClock
 from .driver import Driver
@@ -134,11 +134,11 @@ class Engine(Source):
         transport = Transport(topology, clock, reconnections)
         self._messages = Messages(context, transport.is_newer)
         self.counting = Counting(context)
-        self.presence = Presence(context)
-        self._groups = Groups(context, self._messages, self.presence)
+        self.leases = Leases(context)
+        self._groups = Groups(context, self._messages, self.leases)
         self._driver = driver = Driver(transport)
         self._keeps = history.of if history else None
-        self._histories = Histories(context, history, self._groups, self._messages, self.presence)
+        self._histories = Histories(context, history, self._groups, self._messages, self.leases)
         giving = Giving(store, self._histories, context, serializer)
         self.tails = tails = self._histories.tails = Tails(store, driver, self._histories, giving)
         tools = ReaderTools(self.process, topology, driver, self._messages, self.keys, clock, reconnections, lease)
@@ -157,7 +157,7 @@ class Engine(Source):
             self.group_send,
             self._groups,
             tails,
-            self.presence,
+            self.leases,
             self.counting,
             counts=counts,
             clock=clock,
@@ -217,7 +217,7 @@ class Engine(Source):
             names.check_channel_name(channel)
         if delay is not NOW and check_delay(delay):
             later = self._send_later(MESSAGE, channel, content, delay, headers)
-            return self.presence.if_ours(channel, later) if self.marks.is_foreign(names.queue_name(channel)) else later
+            return self.leases.if_ours(channel, later) if self.marks.is_foreign(names.queue_name(channel)) else later
         queue = names.queue_name(channel)
         deliver = self.store.attached.get(queue)
         if deliver is not None:
@@ -229,7 +229,7 @@ class Engine(Source):
             self.store.put(channel, body, encoded)
             return None
         send = self._messages.send(queue, channel, body, encoded)
-        return self.presence.if_ours(channel, send) if self.marks.is_foreign(queue) else send
+        return self.leases.if_ours(channel, send) if self.marks.is_foreign(queue) else send
 
     def post_group(
         self, group: str, content: Content, delay: float, headers: Headers | None, waits: bool = False
@@ -360,7 +360,7 @@ class Engine(Source):
     def _detached(self, groups: Sequence[str], queue: str, last: bool) -> Script[None]:
         yield from self._groups.discard_queue(groups, queue).script()
         if last:
-            yield from self.presence.end_lease().script()
+            yield from self.leases.end_lease().script()
 
     def forget(self, channel: str) -> None:
         """End the memberships and the last will of ``channel``, which is gone."""
@@ -384,8 +384,8 @@ class Engine(Source):
         except FAULTS as error:
             raise ChannelLayerUnavailable(f"Redis cannot be reached, nothing was removed from it: {error}") from error
         for node in nodes:
-            yield from self.presence.flush(node)
-        yield from self.presence.tell_flush()
+            yield from self.leases.flush(node)
+        yield from self.leases.tell_flush()
 
     @operation()
     def channel_statistics(self, channel: str) -> Script[dict[str, Any]]:
@@ -410,7 +410,7 @@ class Engine(Source):
         if self.housekeeping.close():
             # Sockets that are still open were not closed in order: let other processes send their last wills now.
             wills = self.housekeeping.has_wills
-            self._driver.start(self.presence.drop_lease() if wills else self.presence.end_lease())
+            self._driver.start(self.leases.drop_lease() if wills else self.leases.end_lease())
         for reader in readers:
             reader.stop()
         self._driver.drain(CLOSING_TIME)

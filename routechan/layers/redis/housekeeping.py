@@ -25,8 +25,8 @@ from ..statistics import Counts
 from ..store import Store
 from .commands.counting import Counting
 from .commands.groups import Groups
+from .commands.leases import Leases, Renewal
 from .commands.messages import LOOK, Messages
-from .commands.presence import Presence, Renewal
 from .commands.script import Operation
 from .connection import Reconnections, RedisClock
 from .driver import Driver
@@ -55,7 +55,7 @@ class Housekeeping:
         group_send: see ``Engine.group_send``.
         groups: makes operations on memberships.
         tails: reads the histories of groups.
-        presence: makes operations on leases and last wills.
+        leases: makes operations on leases and last wills.
         counting: makes operations on counts.
         counts: the counts of this process, to be added to those in Redis.
         clock: the server's time.
@@ -73,7 +73,7 @@ class Housekeeping:
         group_send: Callable[[str, LazyContent, bytes], tuple[Operation[Any], Callable[[], object]]],
         groups: Groups,
         tails: Tails,
-        presence: Presence,
+        leases: Leases,
         counting: Counting,
         *,
         counts: Counts,
@@ -89,7 +89,7 @@ class Housekeeping:
         self._group_send = group_send
         self._groups = groups
         self._tails = tails
-        self._presence = presence
+        self._leases = leases
         self._counting = counting
         self._counts = counts
         self._now = clock.now
@@ -154,7 +154,7 @@ class Housekeeping:
 
     def renewal(self) -> Operation[Renewal]:
         """The operation that renews the lease, for ``learn``."""
-        return self._presence.renew(self._lease, self if self._told else None)
+        return self._leases.renew(self._lease, self if self._told else None)
 
     def leave_lease(self) -> None:
         """Keep the lease no longer, because this process serves nothing any more; the caller gives it back."""
@@ -172,7 +172,7 @@ class Housekeeping:
         """Have another process send ``body`` to the channel ``to`` if this process dies while it has ``channel``."""
         self._wills[channel] = (to, body)
         self._unleft.add(channel)
-        self._driver.start(self._presence.leave_wills(self._wills, [channel]), functools.partial(self._left, channel))
+        self._driver.start(self._leases.leave_wills(self._wills, [channel]), functools.partial(self._left, channel))
 
     def _left(self, channel: str, result: object, error: BaseException | None) -> None:
         if error is None:
@@ -182,7 +182,7 @@ class Housekeeping:
         """Take the last will of ``channel`` back, if there is one."""
         self._unleft.discard(channel)
         if self._wills.pop(channel, None) is not None:
-            self._driver.start(self._presence.forget_will(channel))
+            self._driver.start(self._leases.forget_will(channel))
 
     def left(self) -> list[str]:
         """The channels whose last wills are known to have reached Redis."""
@@ -262,7 +262,7 @@ class Housekeeping:
             self._look(now)
         if now >= self._judge_at:
             self._judge_at = now + self._judge.interval
-            self._begin("look around", self._presence.look_around(), self._looked_around)
+            self._begin("look around", self._leases.look_around(), self._looked_around)
         self._take_outcomes()
 
     # Operations: none is waited for, so that a server that hangs holds up only what goes to it
@@ -332,7 +332,7 @@ class Housekeeping:
             channels = list(self._wills)
             self._begin(
                 "leave wills",
-                self._presence.leave_wills(self._wills, channels),
+                self._leases.leave_wills(self._wills, channels),
                 lambda _: self._unleft.difference_update(channels),
             )
 
@@ -342,12 +342,12 @@ class Housekeeping:
         if self._lost():
             self._judge.forget()
         elif dead:
-            self._begin("claim", self._presence.claim(dead, self._lease), self._claimed)
+            self._begin("claim", self._leases.claim(dead, self._lease), self._claimed)
 
     def _claimed(self, processes: list[str]) -> None:
         for process in processes:
             self._begin(
-                f"clear {process} away", self._presence.clear_away(process), functools.partial(self._cleared, process)
+                f"clear {process} away", self._leases.clear_away(process), functools.partial(self._cleared, process)
             )
 
     def _cleared(self, process: str, wills: int) -> None:

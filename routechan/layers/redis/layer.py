@@ -188,7 +188,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         await self._engine.post_group(group, content, delay, headers, waits=True)
 
     async def check_foreign(self, channel: str, queue: str) -> None:
-        owned = await self._engine.ask(self._engine.presence.is_owned(queue))
+        owned = await self._engine.ask(self._engine.leases.is_owned(queue))
         if not owned and self._engine.marks.is_foreign(queue):
             raise names.foreign(channel)
         if owned:
@@ -277,7 +277,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         queue = names.queue_name(channel)
         if self._engine.store.is_own(queue):
             return queue in self._engine.store.attached
-        return await self._engine.ask(self._engine.presence.is_owned(queue))
+        return await self._engine.ask(self._engine.leases.is_owned(queue))
 
     def forget(self, channel: str) -> None:
         self._engine.forget(channel)

@@ -11,7 +11,7 @@ from typing import Any
 from routechan.encoding import LazyContent
 from routechan.exceptions import ChannelFull, ChannelLayerUnavailable
 from routechan.layers.envelope import Envelope
-from routechan.layers.redis.commands.presence import Renewal
+from routechan.layers.redis.commands.leases import Renewal
 from routechan.layers.redis.connection import Reconnections
 from routechan.layers.redis.housekeeping import Housekeeping
 from routechan.layers.redis.judge import Look

@@ -14,7 +14,7 @@ from routechan import names
 from routechan.encoding import Serializer
 from routechan.exceptions import ChannelFull, ChannelLayerUnavailable
 from routechan.layers.envelope import MESSAGE, Envelope
-from routechan.layers.redis.commands.presence import Renewal
+from routechan.layers.redis.commands.leases import Renewal
 from routechan.layers.redis.connection import Reconnections
 from routechan.layers.redis.housekeeping import LOOK, Housekeeping
 from routechan.layers.redis.judge import Look

@@ -48,7 +48,7 @@ class LeftWills(Protocol):
         """The channels whose last wills it has removed before others sent them."""
 
 
-class Presence:
+class Leases:
     """Makes operations on processes. Lifetime: layer, in one process.
 
     Args:
