@@ -20,7 +20,8 @@ from ...exceptions import ChannelLayerUnavailable
 from ..envelope import GROUP, MESSAGE, Deliver, Headers
 from ..history import HistoryRules
 from ..losses import Losses
-from ..options import NOW, Capacities, CapacityRules, check_delay
+from ..options import NOW, Capacities, CapacityRules, check_delay, with_defaults
+from ..presence import PRESENCE_CAPACITIES
 from ..receiver import Opener, Source
 from ..statistics import Counts
 from ..store import Store
@@ -31,6 +32,7 @@ from .commands.groups import Groups
 from .commands.history import Append, Histories
 from .commands.leases import Leases, Renewal
 from .commands.messages import LOOK, Messages
+from .commands.presence import Presence
 from .commands.script import Context, Operation, Script, operation
 from .connection import FAULTS, Reconnections, RedisClock
 from .driver import Driver
@@ -38,6 +40,7 @@ from .giving import Giving
 from .housekeeping import Housekeeping
 from .members import Members
 from .patience import Patience
+from .people import People
 from .reader import Reader, ReaderTools
 from .schema import Keys
 from .tails import Tails
@@ -80,6 +83,7 @@ class Engine(Source):
         mark: begins the name of this process.
         clock: the server's time.
         history: which groups keep a history.
+        linger: seconds for which somebody without a socket may come back before that is a leave.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Engine(Source):
         mark: str,
         clock: RedisClock,
         history: HistoryRules,
+        linger: float,
     ) -> None:
         self.process = names.new_process(mark)
         self.marks = names.Marks(self.process)
@@ -115,15 +120,15 @@ class Engine(Source):
         losses = Losses(counts)
         reconnections = Reconnections()
         rules = CapacityRules(capacity, channel_capacity, max_groups, channel_bytes)
-        given = channel_capacity or {}
-        ours: Capacities = {pattern: MAILBOX_CAPACITY for pattern in MAILBOXES if pattern not in given}
+        defaults = dict.fromkeys(MAILBOXES, MAILBOX_CAPACITY) | PRESENCE_CAPACITIES
+        capacities = with_defaults(channel_capacity, defaults)
         self.store = store = Store(self.process, expiry, group_expiry, rules, clock.now, counts, ENDED_KEPT)
         context = Context(
             self.keys,
             process=self.process,
             expiry=expiry,
             group_expiry=group_expiry,
-            capacities=CapacityRules(capacity, {**given, **ours}, max_groups, channel_bytes),
+            capacities=CapacityRules(capacity, capacities, max_groups, channel_bytes),
             clock=clock,
             counts=counts,
             wire=wire,
@@ -141,12 +146,12 @@ class Engine(Source):
         self._histories = Histories(context, history, self._groups, self._messages, self.leases)
         giving = Giving(store, self._histories, context, serializer)
         self.tails = tails = self._histories.tails = Tails(store, driver, self._histories, giving)
+        presence = Presence(context, serializer, self._messages, self.leases, linger)
+        self.people = people = People(store, driver, presence, history, self._look_at, clock.now, lease)
         tools = ReaderTools(self.process, topology, driver, self._messages, self.keys, clock, reconnections, lease)
-        self._mailbox = Mailbox(
-            store, driver, self._groups, tails, serializer, context, tools, lambda due: self.housekeeping.look_at(due)
-        )
+        self._mailbox = Mailbox(store, driver, self._groups, tails, people, serializer, context, tools, self._look_at)
         self.members = Members(
-            store, driver, self._mailbox, self._groups, self._histories, tails, giving, self._serve_soon
+            store, driver, self._mailbox, self._groups, self._histories, tails, giving, people, presence, self._serve_soon
         )
         self.fetcher = Fetcher(store, driver, self._messages, context, topology, tools)
         self.housekeeping = Housekeeping(
@@ -157,6 +162,7 @@ class Engine(Source):
             self.group_send,
             self._groups,
             tails,
+            people,
             self.leases,
             self.counting,
             counts=counts,
@@ -166,6 +172,9 @@ class Engine(Source):
             group_expiry=group_expiry,
         )
         self.opener = Opener(serializer, losses)
+
+    def _look_at(self, due: float) -> None:
+        self.housekeeping.look_at(due)
 
     # Performing operations
 
@@ -349,7 +358,10 @@ class Engine(Source):
 
     def detach(self, queue: str) -> Operation[None]:
         """The operation that ends the memberships under ``queue``, and the lease if no queue is served any more."""
-        groups = list(dict.fromkeys(group for group, _ in self.store.detach(queue)))
+        ended = self.store.detach(queue)
+        for group, channel in ended:
+            self.people.left(group, channel)
+        groups = list(dict.fromkeys(group for group, _ in ended))
         last = not (self.store.attached or self.housekeeping.has_wills or self.store.memberships(live=False))
         if last:
             self.housekeeping.leave_lease()
@@ -375,6 +387,7 @@ class Engine(Source):
         """The operation that removes all messages and groups from Redis; those of this process are removed at once."""
         self.store.flush()
         self.tails.clear()
+        self.people.clear()
         return self._flushed()
 
     @operation(changes_membership=True)

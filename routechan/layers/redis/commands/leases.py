@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from .... import names
@@ -189,8 +189,13 @@ class Leases:
         ]
 
     @operation(changes_membership=True)
-    def clear_away(self, process: str) -> Script[int]:
+    def clear_away(self, process: str, end_people: Callable[[Sequence[tuple[str, str]]], Script[None]]) -> Script[int]:
         """End the memberships of a dead ``process``, and send its last wills, each once.
+
+        Args:
+            process: the process.
+            end_people: makes the script that ends what was said of who reads its channels, which are given as pairs of
+                a group and a queue.
 
         Returns:
             How many last wills were sent.
@@ -206,13 +211,12 @@ class Leases:
         groups = self._keys.groups_of(process)
         (joined,) = yield Step([(process, ("SMEMBERS", groups))], True)
         for start in range(0, len(joined), CHUNK):
-            calls: list[Call] = []
-            for entry in joined[start : start + CHUNK]:
-                group, queue = (self._context.text(part, groups) for part in entry.partition(b" ")[::2])
-                if group is not None and queue is not None:
-                    calls += self._context.end_entry(group, queue)
-            if calls:
-                yield Step(calls, True)
+            entries = (entry.partition(b" ")[::2] for entry in joined[start : start + CHUNK])
+            texts = [(self._context.text(group, groups), self._context.text(queue, groups)) for group, queue in entries]
+            found = [(group, queue) for group, queue in texts if group is not None and queue is not None]
+            if found:
+                yield Step([call for entry in found for call in self._context.end_entry(*entry)], True)
+                yield from end_people(found)
         sent, cursor, wills = 0, b"0", self._keys.wills_of(process)
         while True:
             ((cursor, found),) = yield Step([(process, ("HSCAN", wills, cursor, "COUNT", CHUNK))], True)

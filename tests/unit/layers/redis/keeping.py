@@ -61,8 +61,16 @@ def make(driver: Any, store: Any, **options: Any) -> Housekeeping:
     def group_send(group: str, content: LazyContent, headers: bytes) -> tuple[Any, Callable[[], object]]:
         return operations.send(group, content.data, headers), lambda: None
 
+    people: Any = SimpleNamespace(
+        tell_wanted=lambda: None,
+        write_again=lambda: None,
+        do_again=lambda: None,
+        cleared=lambda channels: None,
+        clear_away="and who reads its channels",
+        left=lambda group, channel: None,
+    )
     return Housekeeping(
-        driver, store, serializer, operations, group_send, operations, tails, operations, operations, **options
+        driver, store, serializer, operations, group_send, operations, tails, people, operations, operations, **options
     )
 
 

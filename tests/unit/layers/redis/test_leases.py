@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from routechan.layers.envelope import FLUSH, MESSAGE
-from routechan.layers.redis.commands.script import CHUNK
+from routechan.layers.redis.commands.script import CHUNK, Script
 from routechan.layers.redis.wire import Wire
 
 from .bench import GROUP_EXPIRY, GROUP_TTL, ME, NOW, TTL, Bench, Run, pack
 
 # Leases
+
+
+def nobody(found: Sequence[tuple[str, str]]) -> Script[None]:
+    """Nobody was said to read a channel."""
+    yield from ()
 
 
 def test_a_lease_is_renewed_and_the_clock_learned(bench: Bench) -> None:
@@ -76,7 +83,7 @@ def test_names_that_cannot_be_read_stop_nothing(bench: Bench, caplog: pytest.Log
     assert [command[1] for command in run.commands[::2]] == [bench.keys.queue("specific.OTHER!")]
     run = Run(bench.messages.tell_due(0.1)).reply([*UNREADABLE, b"OTHER"])
     assert [command[1] for command in run.commands[::2]] == [bench.keys.queue("specific.OTHER!")]
-    run = Run(bench.leases.clear_away("DEAD")).reply(1, 0, 1)
+    run = Run(bench.leases.clear_away("DEAD", nobody)).reply(1, 0, 1)
     run.reply([*UNREADABLE[:2], *(name + b" ws.DEAD!" for name in UNREADABLE), b"g ws.DEAD!"])
     assert run.commands[0] == ("ZREM", bench.keys.group("g"), "ws.DEAD!")
     assert len(run.commands) == 2
@@ -94,7 +101,7 @@ def test_of_several_that_see_a_dead_process_one_clears_it_away(bench: Bench) -> 
 
 def test_a_dead_process_is_cleared_away(bench: Bench) -> None:
     """R2: its memberships end, and each last will is taken before it is sent; its lease is ended last."""
-    run = Run(bench.leases.clear_away("DEAD"))
+    run = Run(bench.leases.clear_away("DEAD", nobody))
     assert run.commands[0] == ("ZADD", bench.keys.cleared, NOW, "DEAD")
     assert run.commands[1] == ("ZREMRANGEBYSCORE", bench.keys.cleared, "-inf", NOW - 86_400)
     assert run.verbs[2:] == ["PEXPIRE"]
@@ -131,7 +138,7 @@ def test_a_dead_process_is_cleared_away(bench: Bench) -> None:
 
 def test_a_last_will_that_is_garbage_costs_only_itself(bench: Bench) -> None:
     """R12 (C20): the other sockets of the dead process say their last words, and it is cleared away."""
-    run = Run(bench.leases.clear_away("DEAD")).reply(1, 0, 1).reply([])
+    run = Run(bench.leases.clear_away("DEAD", nobody)).reply(1, 0, 1).reply([])
     will = pack(MESSAGE, "websocket.disconnect", b"body", 0)
     run.reply([b"0", [b"ws.DEAD!a", b"garbage", b"ws.DEAD!b", will]]).reply(1, 1)
     assert run.verbs == ["RPUSH", "PEXPIRE"]
