@@ -86,7 +86,7 @@ class People:
             del self._unsaid[group, channel]
 
     def noted(self, envelope: Envelope) -> None:
-        """Another process has said in Redis who reads a channel of this one; ``ValueError`` for something else."""
+        """Another process has said in Redis, and in ``envelope``, who reads a channel of this; else ``ValueError``."""
         group, (channel, somebody) = envelope.name, self._presence.noted(envelope)
         queue = names.queue_name(channel)
         self._keep(group, channel, somebody)

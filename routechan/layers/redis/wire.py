@@ -54,7 +54,7 @@ class Cipher(Protocol):
     """Encrypts what is sealed, so that it cannot be read or changed without the keys."""
 
     def digest(self, data: bytes) -> bytes:
-        """16 bytes that are equal for equal ``data``, and tell nothing of it without the keys."""
+        """The name of ``data``, 16 bytes: equal for equal data; without the keys it tells nothing of it."""
 
     def encrypt(self, data: bytes, bound: bytes) -> bytes:
         """A token of ``data`` that opens only together with ``bound``, which it doesn't hold."""

@@ -75,7 +75,7 @@ class Presence:
 
     @operation(reads_first=True, changes_membership=True)
     def introduce_elsewhere(self, group: str, channel: str, somebody: Somebody) -> Script[None]:
-        """The operation of ``introduce`` for a ``channel`` of another process, which is told."""
+        """The operation that says that ``somebody`` reads ``channel`` of another process in ``group``, and tells it."""
         owned = yield from self._leases.check_ours(channel)
         told: list[Call] = []
         if owned:
@@ -85,7 +85,7 @@ class Presence:
         yield from self._introduce(group, channel, somebody, told)
 
     def noted(self, envelope: Envelope) -> tuple[str, Somebody]:
-        """The channel, and who reads it, in what another process told of that; ``ValueError`` for something else."""
+        """The channel, and who reads it, of ``envelope``, which another process sent; ``ValueError`` for another one."""
         found = self._serializer.decode(envelope.body)
         channel, body = found.get("channel"), found.get("who")
         if not isinstance(channel, str) or not isinstance(body, bytes):
@@ -182,7 +182,7 @@ class Presence:
             yield Step([(group, ("ZADD", self._keys.joined(group), "NX", mark, somebody.key))], True)
 
     def discard(self, group: str, channel: str) -> Script[None]:
-        """The script of ``remove`` for a ``channel`` that this process does not serve, if somebody reads it."""
+        """The script of ``remove`` for ``channel`` in ``group``, not of this process, if somebody reads it."""
         (found,) = yield Step([(group, ("HGET", self._keys.present(group), channel))], True)
         if found is not None:
             yield from self._remove(group, [found], channel)
