@@ -81,7 +81,7 @@ class AesCipher:
         return token
 
     def digest(self, data: bytes) -> bytes:
-        """The name of ``data`` under the first key, 16 bytes: equal for equal data; without the key it tells nothing."""
+        """The name of ``data`` under the first key, 16 bytes: equal for equal data, else telling nothing."""
         return hmac.digest(self._keys[0], b"digest " + data, "sha256")[:16]
 
     def decrypt(self, token: bytes, bound: bytes) -> tuple[bytes, bytes, int]:

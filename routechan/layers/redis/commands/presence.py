@@ -85,7 +85,7 @@ class Presence:
         yield from self._introduce(group, channel, somebody, told)
 
     def noted(self, envelope: Envelope) -> tuple[str, Somebody]:
-        """The channel, and who reads it, of ``envelope``, which another process sent; ``ValueError`` for another one."""
+        """The channel, and who reads it, of ``envelope``, which another process sent; else ``ValueError``."""
         found = self._serializer.decode(envelope.body)
         channel, body = found.get("channel"), found.get("who")
         if not isinstance(channel, str) or not isinstance(body, bytes):
