@@ -164,6 +164,7 @@ class Group(Target):
             WouldBlock: on an event loop, where ``aadd`` is to be used.
         """
         self._refuse_on_loop("add", "channel")
+        keeper = self._keeper() if who is not None else None
         if who is not None:
             check_who(who)
         claims = channel.claims if isinstance(channel, Channel) else None
@@ -179,8 +180,8 @@ class Group(Target):
                 raise
         else:
             self.channel_layer.group_add(self.name, _name_of(channel))
-        if who is not None:
-            self._keeper().group_introduce(self.name, _name_of(channel), who)
+        if keeper is not None and who is not None:
+            keeper.group_introduce(self.name, _name_of(channel), who)
         return recovered
 
     def _claimed(self, claims: Claims) -> str | None:

@@ -13,7 +13,7 @@ async def ws_connect(message: UserMessage, room: str) -> None:
     group = Group("chat_" + room)
     who = frames.somebody(message.user)
     await group.aadd(message.reply_channel, who=who)
-    greeting = frames.greeting(room, who and who["name"], await group.apresent())
+    greeting = frames.greeting(room, who, await group.apresent())
     # The socket is in the group already, so it misses nothing from now on. Sent immediately: other sends wait until
     # the consumer has ended, and what others say meanwhile would arrive before the greeting.
     await message.reply_channel.asend({"accept": True, **greeting}, immediately=True)

@@ -13,7 +13,7 @@ def ws_connect(message: UserMessage, room: str) -> None:
     group = Group("chat_" + room)
     who = frames.somebody(message.user)
     group.add(message.reply_channel, who=who)
-    greeting = frames.greeting(room, who and who["name"], group.present())
+    greeting = frames.greeting(room, who, group.present())
     # The socket is in the group already, so it misses nothing from now on. Sent immediately: other sends wait until
     # the consumer has ended, and what others say meanwhile would arrive before the greeting.
     message.reply_channel.send({"accept": True, **greeting}, immediately=True)

@@ -80,12 +80,12 @@ def names(present: list[dict[str, Any]]) -> list[str]:
     return [who["name"] for who in present]
 
 
-def greeting(room: str, username: str | None, present: list[dict[str, Any]]) -> dict[str, Any]:
+def greeting(room: str, who: dict[str, Any] | None, present: list[dict[str, Any]]) -> dict[str, Any]:
     return reply(
         {
             "type": "connection_established",
             "message": f"You are in {room}.",
-            "username": username or ANONYMOUS,
+            "username": who["name"] if who else ANONYMOUS,
             "online": names(present),
         }
     )

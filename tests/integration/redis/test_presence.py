@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 from .processes import ChildProcess, Children, children
 from .test_processes import CLEARED, LEASE
-from .tools import Make, Proxy, verbs
+from .tools import Make, Proxy
 
 LINGER = 0.5
 
@@ -249,6 +249,17 @@ async def test_groups_without_it_cost_nothing_more(proxy: Proxy, make: Make) -> 
     assert not proxy.about(":present:", ":sockets:", ":joined:", ":wanted:")
 
 
+def about(proxy: Proxy, key: str) -> list[str]:
+    """The commands on keys of presence; housekeeping may send others along."""
+    found: list[str] = []
+    for turn in proxy.about(key):
+        for command in turn.split(b"\r\n*"):
+            words = command.split(b"\r\n")
+            if any(part in words[4] for part in (b":present:", b":sockets:", b":joined:", b":wanted:")):
+                found.append(words[2].decode())
+    return found
+
+
 async def test_a_join_costs_the_same_in_a_large_room(proxy: Proxy, make: Make) -> None:
     """One round trip more than the membership, however many are present; ``present`` is one command."""
     layer: RedisChannelLayer = make(hosts=[("127.0.0.1", proxy.port)], lease=60)
@@ -256,15 +267,18 @@ async def test_a_join_costs_the_same_in_a_large_room(proxy: Proxy, make: Make) -
     layer.attach(queue, lambda channels, content: None)
     group = Group("room", channel_layer=layer)
     await group.aadd(queue + "z")
+    keeping = layer.engine.housekeeping
+    settled = lambda: keeping.has_lease and not (keeping._lost() or keeping._restores or keeping._under_way)  # noqa: E731
+    await asyncio.to_thread(wait_until, settled, "it writes nothing again")
     costs: list[list[str]] = []
     for number in (0, 1, 300):
         if number == 300:
             await asyncio.gather(*(group.aadd(f"{queue}x{each}", who={"id": f"x{each}"}) for each in range(300)))
         proxy.turns.clear()
         await group.aadd(f"{queue}{number}", who={"id": number})
-        costs.append([verb for turn in proxy.about(":present:{room}") for verb in verbs(turn)])
+        costs.append(about(proxy, ":present:{room}"))
     assert costs[0] == costs[1] == costs[2]
     assert len(costs[0]) == 9
     proxy.turns.clear()
     assert len(await group.apresent()) == 303
-    assert [verb for turn in proxy.about("{room}") for verb in verbs(turn)] == ["HVALS"]
+    assert about(proxy, "{room}") == ["HVALS"]

@@ -12,7 +12,7 @@ import os
 import random
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .... import names
 from ....encoding import Content, Serializer
@@ -30,6 +30,30 @@ _SINCE = struct.Struct(">d")
 
 #: Scores are whole numbers below this one, which Redis keeps exactly; none is drawn twice.
 _SCORES = 2**53
+
+
+#: Of how many sockets, in all groups, what was read of them is kept opened, for the next time they say the same.
+OPENED_KEPT = 20_000
+
+
+class _Opened(NamedTuple):
+    """Who reads a channel, as it was read from Redis. Lifetime: until that group is read again.
+
+    Args:
+        channel: the channel.
+        since: when it was said, in seconds of Redis' clock.
+        who: who reads it; not to be changed.
+        expires: until when, in the same seconds.
+        body: both as bytes.
+        is_flat: whether a copy of ``who`` shares nothing with it.
+    """
+
+    channel: str
+    since: float
+    who: Content
+    expires: float
+    body: bytes
+    is_flat: bool
 
 
 class Presence:
@@ -52,6 +76,7 @@ class Presence:
         self._serializer = serializer
         self._messages = messages
         self._leases = leases
+        self._opened: dict[str, dict[bytes, _Opened]] = {}  # group -> what was read last -> what it says
         #: The channels of joins and leaves that consumers of this process take.
         self.wanted: tuple[str, ...] = ()
 
@@ -285,15 +310,27 @@ class Presence:
     def present(self, group: str) -> Script[list[Content]]:
         """The operation that reads who is present in ``group``."""
         (values,) = yield Step([(group, ("HVALS", self._keys.present(group)))], True)
-        now, place, open_value = self._context.now(), who_place(group), self._open
-        opened = (open_value(value, group, place) for value in values)
-        return latest(found[1:3] for found in opened if found is not None and found[3] >= now)
+        now, place, before = self._context.now(), who_place(group), self._opened.pop(group, {})
+        opened: dict[bytes, _Opened] = {}
+        found: list[tuple[float, Content]] = []
+        for value in values:
+            each = before.get(value) or self._open(value, group, place)
+            if each is not None:
+                opened[value] = each
+                if each.expires >= now:
+                    found.append((each.since, each.who.copy() if each.is_flat else self._unpacked(each.body)[1]))
+        if sum(map(len, self._opened.values())) + len(opened) > OPENED_KEPT:
+            self._opened.clear()
+        self._opened[group] = opened
+        return latest(found)
 
-    def _open(self, value: bytes, group: str, place: str) -> tuple[str, float, Content, float] | None:
-        """The channel, when it was said, who reads it, and until when; None for what cannot be read."""
+    def _open(self, value: bytes, group: str, place: str) -> _Opened | None:
+        """What ``value``, one of ``present``, says; None for what cannot be read."""
         try:
-            envelope = self._context.wire.unpack(value, place)
-            return envelope.name, *self._unpacked(envelope.body), envelope.expires
+            _, channel, body, _, expires, _ = self._context.wire.unpack(value, place)
+            since, who = self._unpacked(body)
+            is_flat = not any(isinstance(part, (list, dict, tuple)) for part in who.values())
+            return _Opened(channel, since, who, expires, body, is_flat)
         except ValueError as error:
             self._context.losses.pass_over(self._keys.present(group), error)
             return None
@@ -302,8 +339,7 @@ class Presence:
         found = self._open(value, group, who_place(group))
         if found is None:
             return None
-        channel, since, who, _ = found
-        return channel, Somebody(self._person(who), self._serializer.encode(who), since)
+        return found.channel, Somebody(self._person(found.who), found.body[_SINCE.size :], found.since)
 
     def _packed(self, somebody: Somebody) -> bytes:
         return _SINCE.pack(somebody.since) + somebody.who
