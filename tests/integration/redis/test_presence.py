@@ -11,6 +11,7 @@ import pytest
 
 from routechan import Group
 from routechan.layers import RedisChannelLayer
+from tests.contract.reading import areceive
 from tests.redis_servers import SingleServer
 from tests.waiting import wait_until
 
@@ -194,8 +195,24 @@ async def test_a_worker_says_who_reads_the_socket_of_a_server(make: Make) -> Non
     server.forget(f"{queue}1")
     server.detach(queue)
     assert await there.apresent() == []
-    assert [(await worker.receive("group.join"))["who"]["id"] for _ in range(3)] == [0, 1, 2]
-    assert sorted([(await worker.receive("group.leave"))["who"]["id"] for _ in range(3)]) == [0, 1, 2]
+    assert [(await areceive(worker, "group.join"))["who"]["id"] for _ in range(3)] == [0, 1, 2]
+    assert sorted([(await areceive(worker, "group.leave"))["who"]["id"] for _ in range(3)]) == [0, 1, 2]
+
+
+async def test_a_join_that_is_under_way_while_all_is_written_again(make: Make) -> None:
+    """A new connection comes between: the join is told, once, and not written as one that has been."""
+    layer = make()
+    layer.want_presence(["group.join"])
+    queue = f"websocket.send.abcdef.{layer.process}!"
+    layer.attach(queue, lambda channels, content: None)
+    for number in range(3):
+        await layer.group_add("room", f"{queue}{number}")
+        introduce = layer.engine.members.introduce("room", f"{queue}{number}", {"id": number})
+        layer.engine.people.write_again()
+        await layer.engine.ask(introduce)
+    await Group("room", channel_layer=layer).aadd("plain", who={"id": "last"})
+    told = [(await areceive(layer, "group.join"))["who"]["id"] for _ in range(4)]
+    assert told == [0, 1, 2, "last"]
 
 
 # What is in Redis, and what it costs
