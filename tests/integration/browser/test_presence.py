@@ -46,6 +46,7 @@ def test_who_is_here(own_demo: Example, windows: Windows) -> None:
 def test_it_asks_for_a_name(demo: Example, windows: Windows) -> None:
     """By keyboard alone, on a phone."""
     page = windows.open(f"{demo.url}/presence/", viewport=PHONE)
+    expect(page.get_by_label("Your name")).to_be_focused()
     page.keyboard.type("Cleo")
     page.keyboard.press("Enter")
     expect(page.locator("#people li")).to_have_text(["Cleo"])
