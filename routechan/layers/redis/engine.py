@@ -151,7 +151,7 @@ class Engine(Source):
         tools = ReaderTools(self.process, topology, driver, self._messages, self.keys, clock, reconnections, lease)
         self._mailbox = Mailbox(store, driver, self._groups, tails, people, serializer, context, tools, self._look_at)
         self.members = Members(
-            store, driver, self._mailbox, self._groups, self._histories, tails, giving, people, presence, self._serve_soon
+            store, driver, self._mailbox, self._groups, self._histories, tails, giving, people, self._serve_soon
         )
         self.fetcher = Fetcher(store, driver, self._messages, context, topology, tools)
         self.housekeeping = Housekeeping(

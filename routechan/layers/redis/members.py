@@ -13,7 +13,6 @@ from ..store import Store
 from .arrivals import Mailbox
 from .commands.groups import Groups
 from .commands.history import Histories
-from .commands.presence import Presence
 from .commands.script import Operation, Script, operation, together
 from .driver import Driver
 from .giving import Giving
@@ -33,7 +32,6 @@ class Members:
         tails: reads histories for members here.
         giving: opens what is read.
         people: knows who reads the channels of this process.
-        presence: makes operations on who is present.
         serve: has a queue of this process read.
     """
 
@@ -47,7 +45,6 @@ class Members:
         tails: Tails,
         giving: Giving,
         people: People,
-        presence: Presence,
         serve: Callable[[str], object],
     ) -> None:
         self._store = store
@@ -58,7 +55,6 @@ class Members:
         self._tails = tails
         self._giving = giving
         self._people = people
-        self._presence = presence
         self._serve = serve
 
     def _keeps(self, group: str) -> bool:
@@ -99,7 +95,7 @@ class Members:
     @operation(reads_first=True, changes_membership=True)
     def _discard_elsewhere(self, group: str, channel: str) -> Script[None]:
         discard = self._groups.discard(group, channel, self._keeps(group)).script()
-        yield from together([discard, self._presence.discard(group, channel)])
+        yield from together([discard, self._people.presence.discard(group, channel)])
 
     def _discarded(self, group: str, channel: str, last: bool) -> Operation[None]:
         if last:
@@ -126,7 +122,7 @@ class Members:
 
     def present(self, group: str) -> Operation[list[Content]]:
         """The operation that reads who is present in ``group``."""
-        return self._presence.present(group)
+        return self._people.presence.present(group)
 
     @operation(reads_first=True)
     def channels(self, group: str) -> Script[list[str]]:

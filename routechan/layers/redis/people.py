@@ -53,7 +53,8 @@ class People:
     ) -> None:
         self._store = store
         self._driver = driver
-        self._presence = presence
+        #: Makes operations on who is present.
+        self.presence = presence
         self._history = history
         self._look_at = look_at
         self._now = now
@@ -70,24 +71,24 @@ class People:
 
     def introduce(self, group: str, channel: str, who: Content) -> Operation[None]:
         """The operation that says in Redis that ``who`` reads ``channel``, a member of ``group``."""
-        somebody = self._presence.somebody(who)
+        somebody = self.presence.somebody(who)
         if "!" in channel and not self._store.is_own(names.queue_name(channel)):
-            return self._presence.introduce_elsewhere(group, channel, somebody)
+            return self.presence.introduce_elsewhere(group, channel, somebody)
         if "!" not in channel:
-            return self._presence.introduce(group, channel, somebody)
+            return self.presence.introduce(group, channel, somebody)
         self._keep(group, channel, somebody)
         self._unsaid[group, channel] = somebody
         return self._introduce(group, channel, somebody)
 
     @operation(changes_membership=True)
     def _introduce(self, group: str, channel: str, somebody: Somebody) -> Script[None]:
-        yield from self._presence.introduce(group, channel, somebody).script()
+        yield from self.presence.introduce(group, channel, somebody).script()
         if self._unsaid.get((group, channel)) is somebody:
             del self._unsaid[group, channel]
 
     def noted(self, envelope: Envelope) -> None:
         """Another process has said in Redis, and in ``envelope``, who reads a channel of this; else ``ValueError``."""
-        group, (channel, somebody) = envelope.name, self._presence.noted(envelope)
+        group, (channel, somebody) = envelope.name, self.presence.noted(envelope)
         queue = names.queue_name(channel)
         self._keep(group, channel, somebody)
         if self._history.of(group) is None and channel not in self._store.members(group, queue).get(queue, ()):
@@ -140,17 +141,17 @@ class People:
                         del self._leaving[group, channel]
 
         with suppress(ChannelLayerUnavailable):  # it is removed when Redis is back
-            self._driver.start(self._presence.remove(group, channel, somebody), removed)
+            self._driver.start(self.presence.remove(group, channel, somebody), removed)
         self.expect()
 
     def expect(self) -> None:
         """Somebody may have left when the linger is over."""
-        self._look_at(self._now() + self._presence.linger)
+        self._look_at(self._now() + self.presence.linger)
 
     def clear_away(self, memberships: Sequence[tuple[str, str]]) -> Script[None]:
         """The script of ``Presence.clear_away`` for ``memberships`` of a dead process."""
         self.expect()
-        return self._presence.clear_away(memberships)
+        return self.presence.clear_away(memberships)
 
     def cleared(self, channels: Iterable[str]) -> None:
         """Others have taken this process for dead, so all have left; ``channels`` end now, the others join again."""
@@ -186,7 +187,7 @@ class People:
                 self._looks.pop((group, body), None)
 
         with suppress(ChannelLayerUnavailable):
-            self._driver.start(self._presence.look(group, body), looked)
+            self._driver.start(self.presence.look(group, body), looked)
 
     # What Redis may have lost
 
@@ -221,7 +222,7 @@ class People:
                 for group in groups
                 if (group, channel) not in self._unsaid
             ]
-        for script in self._presence.write_again(people, self._reads):
+        for script in self.presence.write_again(people, self._reads):
             yield from script
 
     def do_again(self) -> None:
@@ -238,15 +239,15 @@ class People:
     def want(self, channels: Iterable[str]) -> None:
         """Consumers of this process take ``channels``, of which some may be for joins and leaves."""
         found = PRESENCE_CHANNELS.intersection(channels)
-        if not found.issubset(self._presence.wanted):
-            self._presence.wanted = tuple(found.union(self._presence.wanted))
+        if not found.issubset(self.presence.wanted):
+            self.presence.wanted = tuple(found.union(self.presence.wanted))
             self.tell_wanted()
 
     def tell_wanted(self) -> None:
         """Tell others what consumers of this process want, for two leases; nothing if that is nothing."""
-        if self._presence.wanted:
+        if self.presence.wanted:
             with suppress(ChannelLayerUnavailable):  # it is told again
-                self._driver.start(self._presence.want(self._lasts))
+                self._driver.start(self.presence.want(self._lasts))
 
 
 def _remember(kept: dict[K, V], key: K, value: V) -> None:
