@@ -16,7 +16,9 @@ from .exceptions import NoHistory
 from .layers.base import EXCLUDE, NOW, ONCE, BaseChannelLayer, SyncChannelLayer
 from .layers.claims import Claims
 from .layers.history import History
+from .layers.presence import check_who
 from .layers.registry import DEFAULT_CHANNEL_LAYER, channel_layers
+from .layers.sync import no_presence
 from .sending import asking
 from .sending.asking import TIMEOUT
 from .sending.target import Target, about
@@ -181,7 +183,14 @@ class Group(Target):
             )
         return {EXCLUDE: names.check_channel_name(_name_of(channel))}
 
-    def add(self, channel: Channel | str, *, last: int = 0, since: str | None = None) -> bool | None:
+    def add(
+        self,
+        channel: Channel | str,
+        *,
+        last: int = 0,
+        since: str | None = None,
+        who: dict[str, Any] | None = None,
+    ) -> bool | None:
         """Make ``channel`` a member, at once; of a group with a history it may have what was sent before, first.
 
         Args:
@@ -190,29 +199,38 @@ class Group(Target):
             since: the position of the last message that its client has: all messages after that are given to it, and
                 ``last`` only if some are no longer kept. For a message's reply channel whose client came back it is
                 what that client has, unless it is given.
+            who: who reads the channel, for ``present``: a small dict with an ``id``, a str or an int. Adding again with
+                another one replaces it; None changes nothing.
 
         Returns:
             Whether it was given all that came after ``since``; None if nobody asked for that.
 
         Raises:
             NoHistory: ``last`` or ``since``, and the group keeps no history.
+            InvalidContent: ``who`` has no such ``id``, or cannot travel.
+            MessageTooLarge: ``who`` is too large.
             TooManyGroups: a socket is in as many groups as it may be.
             WouldBlock: on an event loop, where ``aadd`` is to be used.
         """
         self._refuse_on_loop("add", "channel")
+        keeper = self._keeper() if who is not None else None
+        if who is not None:
+            check_who(who)
         claims = channel.claims if isinstance(channel, Channel) else None
         if claims is not None and since is None:
             since = self._claimed(claims)
-        if not last and since is None:
+        recovered: bool | None = None
+        if last or since is not None:
+            try:
+                recovered = self._kept_by().group_catch_up(self.name, _name_of(channel), last=last, since=since)
+            except BaseException:
+                if claims is not None:
+                    claims.give_back(self.name)
+                raise
+        else:
             self.channel_layer.group_add(self.name, _name_of(channel))
-            return None
-        recovered: bool | None
-        try:
-            recovered = self._kept_by().group_catch_up(self.name, _name_of(channel), last=last, since=since)
-        except BaseException:
-            if claims is not None:
-                claims.give_back(self.name)
-            raise
+        if keeper is not None and who is not None:
+            keeper.group_introduce(self.name, _name_of(channel), who)
         return recovered
 
     def _claimed(self, claims: Claims) -> str | None:
@@ -226,24 +244,58 @@ class Group(Target):
         self._refuse_on_loop("discard", "channel")
         self.channel_layer.group_discard(self.name, _name_of(channel))
 
-    async def aadd(self, channel: Channel | str, *, last: int = 0, since: str | None = None) -> bool | None:
-        """``add`` a ``channel`` from async code, with ``last`` and ``since``.
+    async def aadd(
+        self,
+        channel: Channel | str,
+        *,
+        last: int = 0,
+        since: str | None = None,
+        who: dict[str, Any] | None = None,
+    ) -> bool | None:
+        """``add`` a ``channel`` from async code, with ``last``, ``since`` and ``who``.
 
         Returns:
             What ``add`` returns.
         """
+        if who is not None:
+            check_who(who)
         claims = channel.claims if isinstance(channel, Channel) else None
         if claims is not None and since is None:
             since = self._claimed(claims)
-        if not last and since is None:
+        recovered: bool | None = None
+        if last or since is not None:
+            try:
+                recovered = await self._layer.group_catch_up(self.name, _name_of(channel), last=last, since=since)
+            except BaseException:
+                if claims is not None:
+                    claims.give_back(self.name)
+                raise
+        else:
             await self._layer.group_add(self.name, _name_of(channel))
-            return None
-        try:
-            return await self._layer.group_catch_up(self.name, _name_of(channel), last=last, since=since)
-        except BaseException:
-            if claims is not None:
-                claims.give_back(self.name)
-            raise
+        if who is not None:
+            await self._layer.group_introduce(self.name, _name_of(channel), who)
+        return recovered
+
+    def present(self) -> list[dict[str, Any]]:
+        """Who is in the group, on whatever server: what was said with ``add(..., who=...)``, each ``id`` once.
+
+        Ids that are numbers come first, then those that are text, each ascending. The list and the dicts are new ones.
+
+        Raises:
+            WouldBlock: on an event loop, where ``apresent`` is to be used.
+        """
+        self._refuse_on_loop("present")
+        people: list[dict[str, Any]] = self._keeper().group_present(self.name)
+        return people
+
+    async def apresent(self) -> list[dict[str, Any]]:
+        """Who is in the group, for async code."""
+        return await self._layer.group_present(self.name)
+
+    def _keeper(self) -> SyncChannelLayer:
+        if not isinstance(self.channel_layer, SyncChannelLayer):
+            raise NotImplementedError(no_presence(self.channel_layer))
+        return self.channel_layer
 
     async def adiscard(self, channel: Channel | str) -> None:
         """``discard`` a ``channel`` from async code."""

@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from routechan.exceptions import ChannelLayerUnavailable, InvalidChannelLayerError, RoutingError
 from routechan.layers import RedisChannelLayer
+from routechan.layers.presence import PRESENCE_CHANNELS
 from routechan.routing import Include, Route, RouteLike, resolve_routing
 
 from . import channels4, conf
@@ -150,9 +151,25 @@ def _check_route(route: RouteLike, where: str, inside: bool, groups: set[str]) -
                     id="routechan.W003",
                 )
             )
+        messages += _check_presence(channel, route, where, inside)
     if "path" in route.filters and not inside:
         messages += _check_path(route.filters["path"], route, where)
     return messages + _check_arguments(route, where, groups.union(*(p.groupindex for p in route.filters.values())))
+
+
+def _check_presence(channel: str, route: Route, where: str, inside: bool) -> list[CheckMessage]:
+    """The warning W010 for a route of joins and leaves that never matches, or for a name that is almost one."""
+    if channel not in PRESENCE_CHANNELS:
+        near = difflib.get_close_matches(channel, PRESENCE_CHANNELS, 1, 0.75) if channel.startswith("group") else []
+        if not near:
+            return []
+        text, hint = f"nothing is sent on {channel!r} unless this project does so", f"Did you mean {near[0]!r}?"
+    elif inside or not route.filters.keys() <= {"group"}:
+        text = f"it never matches, because a message on {channel!r} has no path, only a group and who"
+        hint = 'Outside of an include with a path, write route("group.join", consumer, group=r"^room-").'
+    else:
+        return []
+    return [Warning(f"{where}: {route}: {text}.", hint=hint, id="routechan.W010")]
 
 
 def _check_arguments(route: Route, where: str, names: set[str]) -> list[CheckMessage]:

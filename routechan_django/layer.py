@@ -13,6 +13,7 @@ from routechan.inspection import name_that_thing
 from routechan.layers import SyncChannelLayer
 from routechan.layers.base import Delivery, Headers
 from routechan.layers.history import History
+from routechan.layers.sync import no_presence
 from routechan.routing import Router
 
 #: A channel or group, and the headers of the message that is being sent to it through a method that takes no headers.
@@ -92,6 +93,18 @@ class ForwardingLayer(SyncChannelLayer):
         if not self._is_ours():
             raise NoHistory(group)
         return self.channel_layer
+
+    def group_introduce(self, group: str, channel: str, who: Content) -> None:
+        """Say that ``who`` reads ``channel``, a member of ``group``."""
+        if not self._is_ours():
+            raise NotImplementedError(no_presence(self.channel_layer))
+        self.channel_layer.group_introduce(group, channel, who)
+
+    def group_present(self, group: str) -> list[Content]:
+        """What was said of each who is present in ``group``."""
+        if not self._is_ours():
+            raise NotImplementedError(no_presence(self.channel_layer))
+        return self.channel_layer.group_present(group)
 
     def group_channels(self, group: str) -> list[str]:
         """The members of ``group``."""

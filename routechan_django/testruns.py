@@ -11,7 +11,7 @@ import functools
 import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
 from routechan.exceptions import InvalidChannelLayerError
@@ -70,8 +70,10 @@ def backend_for_tests(alias: str, config: Mapping[str, Any]) -> conf.Backend | N
         return None
     backend = conf.backend_class(alias, config)
     if not backend.crosses_processes:
-        made = conf.make_backend(alias, config)
-        return recorded(made) if isinstance(made, InMemoryChannelLayer) else made
+        if not issubclass(backend, InMemoryChannelLayer):
+            return conf.make_backend(alias, config)
+        made = conf.make_backend(alias, {**config, "CONFIG": {"linger": 0, **config.get("CONFIG", {})}})
+        return recorded(cast("InMemoryChannelLayer", made))
     if issubclass(backend, (RedisChannelLayer, OldChannelLayer)):
         conf.make_backend(alias, config)  # refuses what is wrong in the options, and connects to nothing
     options = config.get("CONFIG", {})
@@ -84,7 +86,7 @@ def layer_in_memory(**options: Any) -> InMemoryChannelLayer:
     Args:
         **options: Its options; by default a channel holds more than that of a real layer, because nobody reads it.
     """
-    return recorded(InMemoryChannelLayer(**{"capacity": CAPACITY, **options}))
+    return recorded(InMemoryChannelLayer(**{"capacity": CAPACITY, "linger": 0, **options}))
 
 
 def channels_backend_for_tests(alias: str) -> BaseChannelLayer | None:

@@ -21,6 +21,7 @@ from docutils.nodes import row, table
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.unit.django.settings")
 django.setup()
 
+from routechan import Group  # noqa: E402
 from routechan.asgi import ServerOptions  # noqa: E402
 from routechan.asgi.options import LIMITS  # noqa: E402
 from routechan.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, RedisChannelLayer, channel_layers  # noqa: E402
@@ -335,6 +336,9 @@ async def test_the_documented_commands_suffice(request: pytest.FixtureRequest) -
         assert (await here.receive(name))["by"] == "history"
         position = (await there.group_history("chat"))[0].position
         assert await there.group_catch_up("chat", name, since=position) is True
+        await Group("room", channel_layer=there).aadd(name, who={"id": 7})
+        assert await here.group_present("room") == [{"id": 7}]
+        await there.group_discard("room", name)
         await there.send("plain", {"by": "delay"}, delay=0.01)
         assert await here.receive("plain") == {"by": "delay"}
         there.sync.send("full", {})

@@ -23,7 +23,7 @@ from .options import FULL_DELAY, LONGEST_DELAY, NOW, Capacities, CapacityRules, 
 from .polling import PollingQueue, PollingSubscription, wait_for_message
 from .receiver import Delivery, Subscription, Take
 from .statistics import COUNTED
-from .sync import Faces, RunningSyncLayer, SyncChannelLayer
+from .sync import Faces, RunningSyncLayer, SyncChannelLayer, no_presence
 
 __all__ = [
     "EXCLUDE",
@@ -145,6 +145,38 @@ class BaseChannelLayer(Faces, ABC):
             ChannelLayerUnavailable: the layer cannot be reached, or was closed.
         """
         raise exceptions.NoHistory(group)
+
+    async def group_introduce(self, group: str, channel: str, who: Content) -> None:
+        """Say that ``who`` reads ``channel``, a member of ``group``, until it leaves or somebody else is said to.
+
+        Args:
+            group: the group.
+            channel: the full name of a member.
+            who: a dict with an ``id``, a str or an int.
+
+        Raises:
+            InvalidContent: ``who`` is something else, or cannot travel.
+            MessageTooLarge: ``who`` is too large.
+            NotImplementedError: the layer does not keep who is present.
+            ChannelLayerUnavailable: the layer cannot be reached, or was closed.
+        """
+        raise NotImplementedError(no_presence(self))
+
+    async def group_present(self, group: str) -> list[Content]:
+        """What was said last of each who is present in ``group``, a new list: numbers as ids first, each ascending.
+
+        Raises:
+            NotImplementedError: the layer does not keep who is present.
+            ChannelLayerUnavailable: the layer cannot be reached, or was closed.
+        """
+        raise NotImplementedError(no_presence(self))
+
+    def want_presence(self, channels: Iterable[str]) -> None:
+        """Consumers of this process take what is sent to ``channels``.
+
+        If ``group.join`` or ``group.leave`` is one of them, the layer sends to it from now on. Call it from any thread;
+        it must not wait, and raises nothing.
+        """
 
     @abstractmethod
     async def group_channels(self, group: str) -> list[str]:

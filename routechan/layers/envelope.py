@@ -39,6 +39,10 @@ DUE = 5
 #: The history of a group has a new entry, and this process has members; ``name`` is the group, the body the position.
 #: As an entry itself it is no message, but where a history begins.
 NEWS = 6
+#: Another process said who reads a channel of this queue; ``name`` is the group.
+WHO = 7
+#: Not in a queue, but among what is due later: see whether somebody has left ``name``, a group.
+GONE = 8
 
 
 class Envelope(NamedTuple):

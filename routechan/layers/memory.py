@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .. import names
@@ -30,7 +30,10 @@ from .options import (
     CapacityRules,
     check_delay,
     check_seconds,
+    with_defaults,
 )
+from .people import People
+from .presence import LINGER, PRESENCE_CAPACITIES
 from .receiver import NoSource, Opener, Receiver
 from .statistics import Counts
 from .store import Store
@@ -52,6 +55,7 @@ class InMemoryChannelLayer(StoreChannelLayer):
         max_groups: groups that one socket, or other channel of this process, may be a member of; None for any number.
         history: which groups keep a history, by glob or compiled pattern: how many messages (``size``), for how many
             ``seconds``.
+        linger: seconds for which somebody who is present may be without a socket before that is a ``group.leave``.
         clock: the time in seconds, for stamps and expiry.
 
     Raises:
@@ -71,23 +75,29 @@ class InMemoryChannelLayer(StoreChannelLayer):
         channel_bytes: int | None = CHANNEL_BYTES,
         max_groups: int | None = MAX_GROUPS,
         history: Mapping[str | re.Pattern[str], Mapping[str, Any]] | None = None,
+        linger: float = LINGER,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_seconds(expiry=expiry, group_expiry=group_expiry)
+        check_seconds(or_zero=True, linger=linger)
         self.expiry = expiry
         self.group_expiry = group_expiry
         self.capacity = capacity
         self.channel_capacity = channel_capacity
         self.process = names.new_process(names.random_part(3))
         self._counts = Counts()
-        rules = CapacityRules(capacity, channel_capacity, max_groups, channel_bytes)
+        rules = CapacityRules(capacity, with_defaults(channel_capacity, PRESENCE_CAPACITIES), max_groups, channel_bytes)
         serializer = Serializer(max_size)
         self._store = Store(self.process, expiry, group_expiry, rules, clock, self._counts)
         self._receiver = Receiver(self._store, NoSource(), Opener(serializer, Losses(self._counts)), BLOCKING_WAIT)
         self._marks = names.Marks(self.process)
         self._rules = HistoryRules(history)
         self.histories = Histories(self._rules, self._store, serializer)
+        self.people = People(self._store, serializer, self._send_event, linger)
         self._sync = InMemorySyncLayer(self, self._store, serializer, self._marks)
+
+    def _send_event(self, channel: str, content: Content) -> None:
+        self._sync.send(channel, content)
 
     @property
     def receiver(self) -> Receiver:
@@ -117,6 +127,15 @@ class InMemoryChannelLayer(StoreChannelLayer):
     async def group_history(self, group: str, limit: int | None = None, since: str | None = None) -> History:
         return self._sync.group_history(group, limit, since)
 
+    async def group_introduce(self, group: str, channel: str, who: Content) -> None:
+        self._sync.group_introduce(group, channel, who)
+
+    async def group_present(self, group: str) -> list[Content]:
+        return self._sync.group_present(group)
+
+    def want_presence(self, channels: Iterable[str]) -> None:
+        self.people.want(channels)
+
     async def group_discard(self, group: str, channel: str) -> None:
         self._sync.group_discard(group, channel)
 
@@ -142,7 +161,8 @@ class InMemoryChannelLayer(StoreChannelLayer):
         self._store.attach(queue, deliver)
 
     def detach(self, queue: str) -> None:
-        self._store.detach(queue)
+        for group, channel in self._store.detach(queue):
+            self.people.left(group, channel)
 
     def keeps_history(self, group: str) -> bool:
         return self._rules.of(group) is not None
@@ -163,6 +183,7 @@ class InMemoryChannelLayer(StoreChannelLayer):
 
     def forget(self, channel: str) -> None:
         self._store.forget(channel)
+        self.people.forget(channel)
 
 
 class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
@@ -181,6 +202,7 @@ class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
         self._store = store
         self._serializer = serializer
         self._histories = layer.histories
+        self._people = layer.people
         self._deliver = layer.histories.deliver_to
         self._delays = Delays()
 
@@ -243,6 +265,13 @@ class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
 
     def group_discard(self, group: str, channel: str) -> None:
         self._store.discard(names.check_group_name(group), self._check(channel))
+        self._people.left(group, channel)
+
+    def group_introduce(self, group: str, channel: str, who: Content) -> None:
+        self._people.introduce(names.check_group_name(group), self._check(channel), who)
+
+    def group_present(self, group: str) -> list[Content]:
+        return self._people.present(names.check_group_name(group))
 
     def _check(self, channel: str) -> str:
         if self._is_foreign(names.queue_name(names.check_channel_name(channel))):
@@ -258,6 +287,7 @@ class InMemorySyncLayer(StoreSyncLayer[InMemoryChannelLayer]):
     def flush(self) -> None:
         self._delays.clear()
         self._histories.clear()
+        self._people.clear()
         self._store.flush()
 
     def global_statistics(self) -> dict[str, Any]:

@@ -25,6 +25,14 @@ CHANNEL_BYTES = 64 * 1024 * 1024
 LARGE = 64 * 1024
 
 
+def with_defaults(given: Capacities | None, defaults: Mapping[str, int]) -> Capacities | None:
+    """The capacities ``given``, and behind them ``defaults`` for other patterns."""
+    if given is not None and not isinstance(given, Mapping):
+        return given  # which is refused
+    given = given or {}
+    return {**given, **{pattern: most for pattern, most in defaults.items() if pattern not in given}}
+
+
 class CapacityRules:
     """How much a queue may hold unread, and how many groups one channel may be in. Lifetime: layer.
 

@@ -115,6 +115,22 @@ class SyncChannelLayer(Faces, ABC):
         """
         raise exceptions.NoHistory(group)
 
+    def group_introduce(self, group: str, channel: str, who: Content) -> None:
+        """Say that ``who`` reads ``channel``, a member of ``group``, as ``BaseChannelLayer.group_introduce`` does.
+
+        Raises:
+            NotImplementedError: the layer does not keep who is present.
+        """
+        raise NotImplementedError(no_presence(self.layer))
+
+    def group_present(self, group: str) -> list[Content]:
+        """Who is present in ``group``, as ``BaseChannelLayer.group_present`` gives it.
+
+        Raises:
+            NotImplementedError: the layer does not keep who is present.
+        """
+        raise NotImplementedError(no_presence(self.layer))
+
     @abstractmethod
     def group_channels(self, group: str) -> list[str]:
         """The members of ``group``, as ``BaseChannelLayer.group_channels`` gives them."""
@@ -191,6 +207,12 @@ class RunningSyncLayer(SyncChannelLayer):
     def group_history(self, group: str, limit: int | None = None, since: str | None = None) -> History:
         return run(self.layer.group_history(group, limit, since))
 
+    def group_introduce(self, group: str, channel: str, who: Content) -> None:
+        run(self.layer.group_introduce(group, channel, who))
+
+    def group_present(self, group: str) -> list[Content]:
+        return run(self.layer.group_present(group))
+
     def group_discard(self, group: str, channel: str) -> None:
         run(self.layer.group_discard(group, channel))
 
@@ -208,3 +230,8 @@ class RunningSyncLayer(SyncChannelLayer):
 
     def channel_statistics(self, channel: str) -> dict[str, Any]:
         return run(self.layer.channel_statistics(channel))
+
+
+def no_presence(layer: object) -> str:
+    """The text of the error of a ``layer`` that does not keep who is present."""
+    return f"{type(layer).__name__} does not keep who is present in a group; use one of routechan.layers"

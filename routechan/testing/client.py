@@ -15,7 +15,7 @@ from ..consumers.dispatch import Invocation
 from ..encoding import Content
 from ..inspection import Consumer
 from ..interfaces import CHANGED
-from ..layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, SyncChannelLayer, channel_layers
+from ..layers import DEFAULT_CHANNEL_LAYER, BaseChannelLayer, InMemoryChannelLayer, SyncChannelLayer, channel_layers
 from ..layers.base import Delivery
 from ..layers.recording import recorded
 from ..message import Message
@@ -45,6 +45,13 @@ class Client:
         self.alias = alias
         # It looks like a WebSocket's reply channel (EX-09), but is not process-specific, so anyone can read it.
         self.reply_channel = f"websocket.send.{alias}.{names.random_part(10)}"
+        self._want_presence()
+
+    def _want_presence(self) -> None:
+        """Have joins and leaves sent that the routing takes, as servers and workers do."""
+        layer = getattr(self.channel_layer, "layer", None)
+        if isinstance(layer, BaseChannelLayer):
+            layer.want_presence(self.router.channels)
 
     @property
     def channel_layer(self) -> Any:
@@ -183,6 +190,7 @@ class Client:
     def _prepare_next(
         self, channel: str, fail_on_none: bool, steps: int | None
     ) -> tuple[RecordingDispatcher, Invocation] | None:
+        self._want_presence()
         delivery = self._receive(channel)
         if delivery is None:
             if fail_on_none:
@@ -222,10 +230,10 @@ def fresh_layer(alias: str = DEFAULT_CHANNEL_LAYER, **options: Any) -> Iterator[
 
     Args:
         alias: The alias.
-        **options: Options of ``InMemoryChannelLayer``.
+        **options: Options of ``InMemoryChannelLayer``; without another ``linger``, whoever leaves has left at once.
 
     Yields:
         The 1.x face of the new layer.
     """
-    with channel_layers.override(alias, recorded(InMemoryChannelLayer(**options)).sync) as layer:
+    with channel_layers.override(alias, recorded(InMemoryChannelLayer(**{"linger": 0, **options})).sync) as layer:
         yield layer

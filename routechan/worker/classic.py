@@ -149,6 +149,7 @@ class Worker:
         layer = getattr(self.channel_layer, "layer", None)
         if isinstance(layer, BaseChannelLayer):
             serve(layer)
+            layer.want_presence(channels)
         logger.info("Listening on channels %s", ", ".join(channels))
         loop = _LoopThread()
         in_hand: list[Delivery] = []

@@ -46,6 +46,7 @@ class ChannelConsumers:
         self._on_threads = {channel for channel in channels if needs_threads(channel)}
         self._forget = layers_in_use.add(self._layer.layer, channels)
         serve(self._layer.layer)
+        self._layer.layer.want_presence(channels)
         self._heartbeat.start()
 
     def read(self, channels: Iterable[str]) -> None:

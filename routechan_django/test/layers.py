@@ -30,7 +30,7 @@ def fresh_layers(aliases: Iterable[str]) -> Iterator[dict[str, ChannelLayerWrapp
     Yields:
         Alias -> layer.
     """
-    fresh = {alias: _with_routing(alias, recorded(InMemoryChannelLayer())) for alias in aliases}
+    fresh = {alias: _with_routing(alias, recorded(InMemoryChannelLayer(linger=0))) for alias in aliases}
     with _override(fresh) as layers, tests_transactions_ignored():
         yield layers
 
@@ -53,7 +53,7 @@ def use_test_config() -> Iterator[dict[str, ChannelLayerWrapper]]:
             layer = made[alias] = (
                 asgi.with_routing(alias, config, conf.make_backend(alias, _apart(alias, config), "TEST_CONFIG"))
                 if configured
-                else _with_routing(alias, recorded(InMemoryChannelLayer()))
+                else _with_routing(alias, recorded(InMemoryChannelLayer(linger=0)))
             )
             stack.callback(layer.layer.close)
             if configured:

@@ -1,30 +1,29 @@
-"""The chat as ``async def`` functions. ``consumers`` is the same with plain ones."""
+"""The chat as ``async def`` functions. ``consumers`` is the same with plain ones, and tells who comes and goes."""
 
 from __future__ import annotations
 
 from routechan import Group, Message
-from routechan_django.auth import UserMessage, http_session_user
+from routechan_django.auth import UserMessage, channel_session_user, channel_session_user_from_http
 
-from . import frames, presence
+from . import frames
 
 
-@http_session_user
+@channel_session_user_from_http
 async def ws_connect(message: UserMessage, room: str) -> None:
-    user = message.user
-    name = user.get_username() or None
-    greeting = frames.greeting(room, name, await presence.aonline(room))
-    await Group("chat_" + room).aadd(message.reply_channel)
+    group = Group("chat_" + room)
+    who = frames.somebody(message.user)
+    await group.aadd(message.reply_channel, who=who)
+    greeting = frames.greeting(room, who, await group.apresent())
     # The socket is in the group already, so it misses nothing from now on. Sent immediately: other sends wait until
     # the consumer has ended, and what others say meanwhile would arrive before the greeting.
     await message.reply_channel.asend({"accept": True, **greeting}, immediately=True)
-    if name and await presence.ajoin(room, user, message.reply_channel.name):
-        Group("chat_" + room).send(frames.joined(name, await presence.aonline(room)))
 
 
-async def ws_receive(message: Message, room: str) -> None:
+@channel_session_user
+async def ws_receive(message: UserMessage, room: str) -> None:
     try:
         frame = frames.read(message.get("text"))
-        answers = frames.answers(frame, await presence.ausername(message.reply_channel.name))
+        answers = frames.answers(frame, message.user.get_username() or None)
     except frames.BadFrame as reason:
         message.reply_channel.send(frames.error(reason))
         return
@@ -33,7 +32,4 @@ async def ws_receive(message: Message, room: str) -> None:
 
 
 async def ws_disconnect(message: Message, room: str) -> None:
-    name = await presence.aleave(room, message.reply_channel.name)
     await Group("chat_" + room).adiscard(message.reply_channel)
-    if name:
-        Group("chat_" + room).send(frames.left(name, await presence.aonline(room)))

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from routechan import Group, Message
-from routechan_django.auth import UserMessage, http_session_user
+from routechan_django.auth import UserMessage, channel_session_user, channel_session_user_from_http
 
-from . import frames, presence
+from . import frames
 
 
-@http_session_user
+@channel_session_user_from_http
 def ws_connect(message: UserMessage, room: str) -> None:
-    user = message.user
-    name = user.get_username() or None
-    greeting = frames.greeting(room, name, presence.online(room))
-    Group("chat_" + room).add(message.reply_channel)
+    group = Group("chat_" + room)
+    who = frames.somebody(message.user)
+    group.add(message.reply_channel, who=who)
+    greeting = frames.greeting(room, who, group.present())
     # The socket is in the group already, so it misses nothing from now on. Sent immediately: other sends wait until
     # the consumer has ended, and what others say meanwhile would arrive before the greeting.
     message.reply_channel.send({"accept": True, **greeting}, immediately=True)
-    if name and presence.join(room, user, message.reply_channel.name):
-        Group("chat_" + room).send(frames.joined(name, presence.online(room)))
 
 
-def ws_receive(message: Message, room: str) -> None:
+@channel_session_user
+def ws_receive(message: UserMessage, room: str) -> None:
     try:
         frame = frames.read(message.get("text"))
-        answers = frames.answers(frame, presence.username(message.reply_channel.name))
+        answers = frames.answers(frame, message.user.get_username() or None)
     except frames.BadFrame as reason:
         message.reply_channel.send(frames.error(reason))
         return
@@ -33,7 +32,16 @@ def ws_receive(message: Message, room: str) -> None:
 
 
 def ws_disconnect(message: Message, room: str) -> None:
-    name = presence.leave(room, message.reply_channel.name)
     Group("chat_" + room).discard(message.reply_channel)
-    if name:
-        Group("chat_" + room).send(frames.left(name, presence.online(room)))
+
+
+def joined(message: Message, room: str) -> None:
+    """For the first window that a user opens in ``room``."""
+    group = Group("chat_" + room)
+    group.send(frames.joined(message["who"]["name"], group.present()))
+
+
+def left(message: Message, room: str) -> None:
+    """For the last one that a user closes; who only loads the page again has not left."""
+    group = Group("chat_" + room)
+    group.send(frames.left(message["who"]["name"], group.present()))

@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+
 ANONYMOUS = "Anonymous"
 MAX_MESSAGE = 1000  # characters
 MAX_NAME = 50  # characters
@@ -68,23 +71,32 @@ def reply(frame: dict[str, Any]) -> dict[str, Any]:
     return {"text": json.dumps(frame)}
 
 
-def greeting(room: str, username: str | None, online: list[str]) -> dict[str, Any]:
+def somebody(user: AbstractBaseUser | AnonymousUser) -> dict[str, Any] | None:
+    """Who a logged-in ``user`` is to the others in the room; None for a guest."""
+    return {"id": user.pk, "name": user.get_username()} if user.is_authenticated else None
+
+
+def names(present: list[dict[str, Any]]) -> list[str]:
+    return [who["name"] for who in present]
+
+
+def greeting(room: str, who: dict[str, Any] | None, present: list[dict[str, Any]]) -> dict[str, Any]:
     return reply(
         {
             "type": "connection_established",
             "message": f"You are in {room}.",
-            "username": username or ANONYMOUS,
-            "online": online,
+            "username": who["name"] if who else ANONYMOUS,
+            "online": names(present),
         }
     )
 
 
-def joined(username: str, online: list[str]) -> dict[str, Any]:
-    return reply({"type": "user_join", "username": username, "online": online})
+def joined(username: str, present: list[dict[str, Any]]) -> dict[str, Any]:
+    return reply({"type": "user_join", "username": username, "online": names(present)})
 
 
-def left(username: str, online: list[str]) -> dict[str, Any]:
-    return reply({"type": "user_leave", "username": username, "online": online})
+def left(username: str, present: list[dict[str, Any]]) -> dict[str, Any]:
+    return reply({"type": "user_leave", "username": username, "online": names(present)})
 
 
 def error(reason: BadFrame) -> dict[str, Any]:

@@ -16,3 +16,9 @@ channel_routing = [
     route("websocket.receive", async_consumers.ws_receive, path=r"^/achat/" + ROOM),
     route("websocket.disconnect", async_consumers.ws_disconnect, path=r"^/achat/" + ROOM),
 ]
+
+#: Who comes and goes is told for each group; outside of what an include with a path takes.
+told = [
+    route("group.join", consumers.joined, group=r"^chat_(?P<room>.+)$"),
+    route("group.leave", consumers.left, group=r"^chat_(?P<room>.+)$"),
+]

@@ -8,5 +8,7 @@ channel_routing = [
     include("chat.routing.channel_routing", path=r"^/ws"),
     include("status.routing.channel_routing", path=r"^/ws"),
     include("ticker.routing.channel_routing", path=r"^/ws"),
+    include("chat.routing.told"),
+    include("presence.routing.channel_routing"),
     include("groupchat.routing.channel_routing"),
 ]

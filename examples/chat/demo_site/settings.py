@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# The other examples are Django apps next door: examples/status, examples/groupchat, examples/ticker.
+# The other examples are Django apps next door: examples/status, examples/groupchat and so on.
 sys.path.append(str(BASE_DIR.parent))
 
 # For a demo on your own machine. DEMO_DEBUG=0 turns off error pages, static files and the demo users.
@@ -29,6 +29,7 @@ INSTALLED_APPS = [
     "status",
     "groupchat",
     "ticker",
+    "presence",
     "routechan_django",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -45,6 +46,7 @@ CHANNEL_LAYERS = {
         "CONFIG": {
             "capacity": 1500,  # unread messages a channel may hold
             "expiry": 10,  # seconds an unread message lives
+            "linger": 2,  # seconds until somebody without a window has left; loading a page again takes less
             **({"hosts": [REDIS]} if REDIS else {}),
         },
         "ROUTING": "demo_site.routing.channel_routing",

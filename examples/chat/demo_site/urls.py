@@ -13,6 +13,7 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("chat/", include("chat.urls")),
     path("status/", include("status.urls")),
+    path("presence/", include("presence.urls")),
     path("ticker/", include("ticker.urls")),
     path("", include("groupchat.urls")),
 ]

@@ -17,7 +17,7 @@ from ...encoding import LazyContent, Serializer
 from ...exceptions import ChannelFull, ChannelLayerUnavailable, TooManyGroups
 from ...telemetry.log_fields import log_fields
 from ...telemetry.repeats import Repeats
-from ..envelope import DUE, FLUSH, GROUP, JOIN, LEAVE, MESSAGE, NEWS, Envelope, hand_over
+from ..envelope import DUE, FLUSH, GROUP, JOIN, LEAVE, MESSAGE, NEWS, WHO, Envelope, hand_over
 from ..history import Position, parse_position
 from ..receiver import Source
 from ..store import Store
@@ -26,6 +26,7 @@ from .commands.groups import Groups
 from .commands.messages import Messages
 from .commands.script import Callback, Context, Operation
 from .driver import Driver
+from .people import People
 from .reader import RELEASE, Reader, ReaderTools
 from .schema import hash_tag_of, process_queue
 from .tails import Tails
@@ -48,6 +49,7 @@ class Mailbox:
         driver: performs what follows from a changed membership.
         groups: makes operations for that.
         tails: reads the histories of groups.
+        people: knows who reads the channels of this process.
         serializer: bytes to content.
         context: reads what was popped.
         readers: what readers are made with.
@@ -60,6 +62,7 @@ class Mailbox:
         driver: Driver,
         groups: Groups,
         tails: Tails,
+        people: People,
         serializer: Serializer,
         context: Context,
         readers: ReaderTools,
@@ -69,6 +72,7 @@ class Mailbox:
         self._driver = driver
         self._groups = groups
         self._tails = tails
+        self._people = people
         self._serializer = serializer
         self._context = context
         self._tools = readers
@@ -146,13 +150,17 @@ class Mailbox:
             channel = body.decode()
             self._full.discard(channel)  # whoever sent this has told others
             self._tails.leave(name, channel)
+            self._people.drop(name, channel)
             if self._store.discard(name, channel):
                 self._driver.start(self._groups.discard_queue([name], queue))
         elif kind == FLUSH:
             self._store.flush()
             self._tails.clear()
+            self._people.clear()
         elif kind == DUE:
             self._look_at(float(body))
+        elif kind == WHO:
+            self._people.noted(envelope)
         elif (position := _told(envelope)) is not None:
             self._tails.news(name, position, early=True)
 
@@ -160,6 +168,7 @@ class Mailbox:
         """Take back that another process made a channel a member of one group too many."""
         channel, group = error.channel, error.group
         self._full.add(channel)
+        self._people.left(group, channel)
         self._driver.start(self._groups.take_back(group, channel, queue not in self._store.members(group, queue)))
         more = self._repeats.more("max_groups")
         if more is not None:

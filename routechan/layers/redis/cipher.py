@@ -80,6 +80,10 @@ class AesCipher:
         token: bytes = sender.name + nonce + sender.aead.encrypt(nonce, data, bound)
         return token
 
+    def digest(self, data: bytes) -> bytes:
+        """The name of ``data`` under the first key, 16 bytes: equal for equal data, else telling nothing."""
+        return hmac.digest(self._keys[0], b"digest " + data, "sha256")[:16]
+
     def decrypt(self, token: bytes, bound: bytes) -> tuple[bytes, bytes, int]:
         """Open a ``token`` that was made together with ``bound``.
 

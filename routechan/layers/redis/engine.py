@@ -20,7 +20,8 @@ from ...exceptions import ChannelLayerUnavailable
 from ..envelope import GROUP, MESSAGE, Deliver, Headers, hand_over
 from ..history import HistoryRules
 from ..losses import Losses
-from ..options import NOW, Capacities, CapacityRules, check_delay
+from ..options import NOW, Capacities, CapacityRules, check_delay, with_defaults
+from ..presence import PRESENCE_CAPACITIES
 from ..receiver import Opener, Source
 from ..statistics import Counts
 from ..store import Store
@@ -29,8 +30,9 @@ from .arrivals import Fetcher, Mailbox
 from .commands.counting import Counting
 from .commands.groups import Groups
 from .commands.history import Append, Histories
+from .commands.leases import Leases, Renewal
 from .commands.messages import LOOK, Messages
-from .commands.presence import Presence, Renewal
+from .commands.presence import Presence
 from .commands.script import Context, Operation, Script, operation
 from .connection import FAULTS, Reconnections, RedisClock
 from .driver import Driver
@@ -38,6 +40,7 @@ from .giving import Giving
 from .housekeeping import Housekeeping
 from .members import Members
 from .patience import Patience
+from .people import People
 from .reader import Reader, ReaderTools
 from .schema import Keys
 from .tails import Tails
@@ -80,6 +83,7 @@ class Engine(Source):
         mark: begins the name of this process.
         clock: the server's time.
         history: which groups keep a history.
+        linger: seconds for which somebody without a socket may come back before that is a leave.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Engine(Source):
         mark: str,
         clock: RedisClock,
         history: HistoryRules,
+        linger: float,
     ) -> None:
         self.process = names.new_process(mark)
         self.marks = names.Marks(self.process)
@@ -115,15 +120,15 @@ class Engine(Source):
         losses = Losses(counts)
         reconnections = Reconnections()
         rules = CapacityRules(capacity, channel_capacity, max_groups, channel_bytes)
-        given = channel_capacity or {}
-        ours: Capacities = {pattern: MAILBOX_CAPACITY for pattern in MAILBOXES if pattern not in given}
+        defaults = dict.fromkeys(MAILBOXES, MAILBOX_CAPACITY) | PRESENCE_CAPACITIES
+        capacities = with_defaults(channel_capacity, defaults)
         self.store = store = Store(self.process, expiry, group_expiry, rules, clock.now, counts, ENDED_KEPT)
         context = Context(
             self.keys,
             process=self.process,
             expiry=expiry,
             group_expiry=group_expiry,
-            capacities=CapacityRules(capacity, {**given, **ours}, max_groups, channel_bytes),
+            capacities=CapacityRules(capacity, capacities, max_groups, channel_bytes),
             clock=clock,
             counts=counts,
             wire=wire,
@@ -134,19 +139,19 @@ class Engine(Source):
         transport = Transport(topology, clock, reconnections)
         self._messages = Messages(context, transport.is_newer)
         self.counting = Counting(context)
-        self.presence = Presence(context)
-        self._groups = Groups(context, self._messages, self.presence)
+        self.leases = Leases(context)
+        self._groups = Groups(context, self._messages, self.leases)
         self._driver = driver = Driver(transport)
         self._keeps = history.of if history else None
-        self._histories = Histories(context, history, self._groups, self._messages, self.presence)
+        self._histories = Histories(context, history, self._groups, self._messages, self.leases)
         giving = Giving(store, self._histories, context, serializer)
         self.tails = tails = self._histories.tails = Tails(store, driver, self._histories, giving)
+        presence = Presence(context, serializer, self._messages, self.leases, linger)
+        self.people = people = People(store, driver, presence, history, self._look_at, clock.now, lease)
         tools = ReaderTools(self.process, topology, driver, self._messages, self.keys, clock, reconnections, lease)
-        self._mailbox = Mailbox(
-            store, driver, self._groups, tails, serializer, context, tools, lambda due: self.housekeeping.look_at(due)
-        )
+        self._mailbox = Mailbox(store, driver, self._groups, tails, people, serializer, context, tools, self._look_at)
         self.members = Members(
-            store, driver, self._mailbox, self._groups, self._histories, tails, giving, self._serve_soon
+            store, driver, self._mailbox, self._groups, self._histories, tails, giving, people, self._serve_soon
         )
         self.fetcher = Fetcher(store, driver, self._messages, context, topology, tools)
         self.housekeeping = Housekeeping(
@@ -157,7 +162,8 @@ class Engine(Source):
             self.group_send,
             self._groups,
             tails,
-            self.presence,
+            people,
+            self.leases,
             self.counting,
             counts=counts,
             clock=clock,
@@ -166,6 +172,9 @@ class Engine(Source):
             group_expiry=group_expiry,
         )
         self.opener = Opener(serializer, losses)
+
+    def _look_at(self, due: float) -> None:
+        self.housekeeping.look_at(due)
 
     # Performing operations
 
@@ -217,7 +226,7 @@ class Engine(Source):
             names.check_channel_name(channel)
         if delay is not NOW and check_delay(delay):
             later = self._send_later(MESSAGE, channel, content, delay, headers)
-            return self.presence.if_ours(channel, later) if self.marks.is_foreign(names.queue_name(channel)) else later
+            return self.leases.if_ours(channel, later) if self.marks.is_foreign(names.queue_name(channel)) else later
         queue = names.queue_name(channel)
         deliver = self.store.attached.get(queue)
         if deliver is not None:
@@ -232,7 +241,7 @@ class Engine(Source):
             self.store.put(channel, body, encoded)
             return None
         send = self._messages.send(queue, channel, body, encoded)
-        return self.presence.if_ours(channel, send) if self.marks.is_foreign(queue) else send
+        return self.leases.if_ours(channel, send) if self.marks.is_foreign(queue) else send
 
     def post_group(
         self, group: str, content: Content, delay: float, headers: Headers | None, waits: bool = False
@@ -352,7 +361,10 @@ class Engine(Source):
 
     def detach(self, queue: str) -> Operation[None]:
         """The operation that ends the memberships under ``queue``, and the lease if no queue is served any more."""
-        groups = list(dict.fromkeys(group for group, _ in self.store.detach(queue)))
+        ended = self.store.detach(queue)
+        for group, channel in ended:
+            self.people.left(group, channel)
+        groups = list(dict.fromkeys(group for group, _ in ended))
         last = not (self.store.attached or self.housekeeping.has_wills or self.store.memberships(live=False))
         if last:
             self.housekeeping.leave_lease()
@@ -363,7 +375,7 @@ class Engine(Source):
     def _detached(self, groups: Sequence[str], queue: str, last: bool) -> Script[None]:
         yield from self._groups.discard_queue(groups, queue).script()
         if last:
-            yield from self.presence.end_lease().script()
+            yield from self.leases.end_lease().script()
 
     def forget(self, channel: str) -> None:
         """End the memberships and the last will of ``channel``, which is gone."""
@@ -378,6 +390,7 @@ class Engine(Source):
         """The operation that removes all messages and groups from Redis; those of this process are removed at once."""
         self.store.flush()
         self.tails.clear()
+        self.people.clear()
         return self._flushed()
 
     @operation(changes_membership=True)
@@ -387,8 +400,8 @@ class Engine(Source):
         except FAULTS as error:
             raise ChannelLayerUnavailable(f"Redis cannot be reached, nothing was removed from it: {error}") from error
         for node in nodes:
-            yield from self.presence.flush(node)
-        yield from self.presence.tell_flush()
+            yield from self.leases.flush(node)
+        yield from self.leases.tell_flush()
 
     @operation()
     def channel_statistics(self, channel: str) -> Script[dict[str, Any]]:
@@ -413,7 +426,7 @@ class Engine(Source):
         if self.housekeeping.close():
             # Sockets that are still open were not closed in order: let other processes send their last wills now.
             wills = self.housekeeping.has_wills
-            self._driver.start(self.presence.drop_lease() if wills else self.presence.end_lease())
+            self._driver.start(self.leases.drop_lease() if wills else self.leases.end_lease())
         for reader in readers:
             reader.stop()
         self._driver.drain(CLOSING_TIME)

@@ -19,18 +19,19 @@ from typing import Any, TypeVar
 from ... import names
 from ...encoding import LazyContent, Serializer
 from ...exceptions import ChannelFull, ChannelLayerUnavailable
-from ..envelope import GROUP, Envelope, hand_over
+from ..envelope import GONE, GROUP, Envelope, hand_over
 from ..options import FULL_DELAY
 from ..statistics import Counts
 from ..store import Store
 from .commands.counting import Counting
 from .commands.groups import Groups
+from .commands.leases import Leases, Renewal
 from .commands.messages import LOOK, Messages
-from .commands.presence import Presence, Renewal
 from .commands.script import Operation
 from .connection import Reconnections, RedisClock
 from .driver import Driver
 from .judge import Judge, Look
+from .people import People
 from .tails import Tails
 
 logger = logging.getLogger("routechan")
@@ -55,7 +56,8 @@ class Housekeeping:
         group_send: see ``Engine.group_send``.
         groups: makes operations on memberships.
         tails: reads the histories of groups.
-        presence: makes operations on leases and last wills.
+        people: knows who reads the channels of this process.
+        leases: makes operations on leases and last wills.
         counting: makes operations on counts.
         counts: the counts of this process, to be added to those in Redis.
         clock: the server's time.
@@ -73,7 +75,8 @@ class Housekeeping:
         group_send: Callable[[str, LazyContent, bytes], tuple[Operation[Any], Callable[[], object]]],
         groups: Groups,
         tails: Tails,
-        presence: Presence,
+        people: People,
+        leases: Leases,
         counting: Counting,
         *,
         counts: Counts,
@@ -89,7 +92,8 @@ class Housekeeping:
         self._group_send = group_send
         self._groups = groups
         self._tails = tails
-        self._presence = presence
+        self._people = people
+        self._leases = leases
         self._counting = counting
         self._counts = counts
         self._now = clock.now
@@ -154,7 +158,7 @@ class Housekeeping:
 
     def renewal(self) -> Operation[Renewal]:
         """The operation that renews the lease, for ``learn``."""
-        return self._presence.renew(self._lease, self if self._told else None)
+        return self._leases.renew(self._lease, self if self._told else None)
 
     def leave_lease(self) -> None:
         """Keep the lease no longer, because this process serves nothing any more; the caller gives it back."""
@@ -172,7 +176,7 @@ class Housekeeping:
         """Have another process send ``body`` to the channel ``to`` if this process dies while it has ``channel``."""
         self._wills[channel] = (to, body)
         self._unleft.add(channel)
-        self._driver.start(self._presence.leave_wills(self._wills, [channel]), functools.partial(self._left, channel))
+        self._driver.start(self._leases.leave_wills(self._wills, [channel]), functools.partial(self._left, channel))
 
     def _left(self, channel: str, result: object, error: BaseException | None) -> None:
         if error is None:
@@ -182,7 +186,7 @@ class Housekeeping:
         """Take the last will of ``channel`` back, if there is one."""
         self._unleft.discard(channel)
         if self._wills.pop(channel, None) is not None:
-            self._driver.start(self._presence.forget_will(channel))
+            self._driver.start(self._leases.forget_will(channel))
 
     def left(self) -> list[str]:
         """The channels whose last wills are known to have reached Redis."""
@@ -231,9 +235,9 @@ class Housekeeping:
                 if self._lost():
                     self._changed.wait(TROUBLE_DELAY)
                 else:
-                    due = min(self._look_at, self._judge_at)
+                    due = min(self._look_at, self._judge_at, self._renew_at)
                     if self._leased:
-                        due = min(due, self._renew_at, self._refresh_at, self._read_at)
+                        due = min(due, self._refresh_at, self._read_at)
                     self._changed.wait(max(due - time.monotonic(), 0.001))
 
     def _lost(self) -> bool:
@@ -248,12 +252,15 @@ class Housekeeping:
             self._connections_seen = self._reconnections.count
             self._failed, self._restores = False, self._restores or self._leased
             self._judge.forget()  # others may not have reached Redis again yet
-        if self._leased and (lost or now >= self._renew_at):
+        if lost or now >= self._renew_at:
             self._renew_at = now + self._lease / 3
-            self._begin("renew", self.renewal(), self._renewed)
+            self._people.tell_wanted()
+            if self._leased:
+                self._begin("renew", self.renewal(), self._renewed)
         if self._leased and now >= self._refresh_at:
             self._refresh_at = now + self._refresh
             self._begin("refresh", self._groups.rejoin(self._store.memberships(live=True)))
+            self._people.write_again()
             self._leave_wills()
         if self._leased and (lost or now >= self._read_at):
             self._read_at = now + self._tails.interval
@@ -262,7 +269,7 @@ class Housekeeping:
             self._look(now)
         if now >= self._judge_at:
             self._judge_at = now + self._judge.interval
-            self._begin("look around", self._presence.look_around(), self._looked_around)
+            self._begin("look around", self._leases.look_around(), self._looked_around)
         self._take_outcomes()
 
     # Operations: none is waited for, so that a server that hangs holds up only what goes to it
@@ -304,6 +311,7 @@ class Housekeeping:
                 return
             self.cleared_at = renewal.cleared
             taken_back, self.taken_back = self.taken_back, set()
+            self._people.cleared(renewal.told)
             if self._told:  # whose channels these were ends them now, so nobody needs their last wills again
                 for channel in renewal.told:
                     self._wills.pop(channel, None)
@@ -324,6 +332,8 @@ class Housekeeping:
         if self._restores and "restore" not in self._under_way:
             self._restores = False
             self._begin("restore", self._groups.rejoin(self._store.memberships(live=False)))
+            self._people.write_again()
+            self._people.do_again()
             self._leave_wills()
         self._had_lease = True
 
@@ -332,7 +342,7 @@ class Housekeeping:
             channels = list(self._wills)
             self._begin(
                 "leave wills",
-                self._presence.leave_wills(self._wills, channels),
+                self._leases.leave_wills(self._wills, channels),
                 lambda _: self._unleft.difference_update(channels),
             )
 
@@ -342,12 +352,14 @@ class Housekeeping:
         if self._lost():
             self._judge.forget()
         elif dead:
-            self._begin("claim", self._presence.claim(dead, self._lease), self._claimed)
+            self._begin("claim", self._leases.claim(dead, self._lease), self._claimed)
 
     def _claimed(self, processes: list[str]) -> None:
         for process in processes:
             self._begin(
-                f"clear {process} away", self._presence.clear_away(process), functools.partial(self._cleared, process)
+                f"clear {process} away",
+                self._leases.clear_away(process, self._people.clear_away),
+                functools.partial(self._cleared, process),
             )
 
     def _cleared(self, process: str, wills: int) -> None:
@@ -364,6 +376,7 @@ class Housekeeping:
         self._store.purge()
         for group, channel in self._store.take_ended():
             self._driver.start(self._groups.discard_own(group, channel))
+            self._people.left(group, channel)
         if self._counts and now >= self._count_at:
             self._driver.start_along(self._counting.add_statistics())
         self._begin("look", self._messages.due(), self._found_due)
@@ -381,6 +394,9 @@ class Housekeeping:
     def _send_due(self, envelope: Envelope) -> None:
         """Send a delayed message, together with others that are due; try a full channel again later."""
         kind, name, body, headers, *_ = envelope
+        if kind == GONE:
+            self._people.look(name, body)
+            return
         sent = functools.partial(self._sent_due, envelope)
         if kind == GROUP:
             operation, deliver_here = self._group_send(name, LazyContent(self._serializer, data=body), headers)

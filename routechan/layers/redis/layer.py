@@ -7,7 +7,7 @@ import functools
 import os
 import re
 import weakref
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from ..history import History, HistoryRules, check_number
 from ..leased import Leased
 from ..options import CHANNEL_BYTES, MAX_GROUPS, NOW, Capacities, check_seconds
 from ..permits import Permitting
+from ..presence import LINGER, PRESENCE_CHANNELS
 from ..receiver import Receiver
 from ..statistics import Counts
 from .cipher import make_cipher
@@ -48,6 +49,7 @@ OPTIONS = (
     "channel_bytes",
     "max_groups",
     "history",
+    "linger",
     "lease",
     "send_timeout",
 )
@@ -73,6 +75,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         max_groups: groups that one socket, or other channel of a process, may be a member of; None for any number.
         history: which groups keep a history, by glob or compiled pattern: how many messages (``size``), for how many
             ``seconds``.
+        linger: seconds for which somebody who is present may be without a socket before that is a ``group.leave``.
         lease: seconds after which a process that gave no sign is taken for dead.
         send_timeout: seconds that code which is no consumer waits for Redis: a view, a task, a command. With 0 it gives
             up at once where Redis is known to be away, and after a second where that is not known yet.
@@ -99,6 +102,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         channel_bytes: int | None = CHANNEL_BYTES,
         max_groups: int | None = MAX_GROUPS,
         history: Mapping[str | re.Pattern[str], Mapping[str, Any]] | None = None,
+        linger: float = LINGER,
         lease: float = 15.0,
         send_timeout: float = PATIENCE,
         clock: RedisClock | None = None,
@@ -106,7 +110,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
     ) -> None:
         refuse_unknown(unknown, OPTIONS)
         check_seconds(expiry=expiry, group_expiry=group_expiry, lease=lease)
-        check_seconds(or_zero=True, send_timeout=send_timeout)
+        check_seconds(or_zero=True, send_timeout=send_timeout, linger=linger)
         self.expiry = expiry
         self.group_expiry = group_expiry
         self.capacity = capacity
@@ -132,6 +136,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
             mark=names.layer_mark(f"{prefix} {sorted(map(str, self.hosts))}"),
             clock=clock or RedisClock(),
             history=self._rules,
+            linger=linger,
         )
         self._start()
         self._sync = RedisSyncLayer(self)
@@ -188,7 +193,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         await self._engine.post_group(group, content, delay, headers, waits=True)
 
     async def check_foreign(self, channel: str, queue: str) -> None:
-        owned = await self._engine.ask(self._engine.presence.is_owned(queue))
+        owned = await self._engine.ask(self._engine.leases.is_owned(queue))
         if not owned and self._engine.marks.is_foreign(queue):
             raise names.foreign(channel)
         if owned:
@@ -216,6 +221,17 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
 
     async def group_history(self, group: str, limit: int | None = None, since: str | None = None) -> History:
         return await self._engine.ask(self._engine.members.history(names.check_group_name(group), limit, since))
+
+    async def group_introduce(self, group: str, channel: str, who: Content) -> None:
+        await self._engine.ask(self._engine.members.introduce(*_checked(group, channel), who))
+
+    async def group_present(self, group: str) -> list[Content]:
+        return await self._engine.ask(self._engine.members.present(names.check_group_name(group)))
+
+    def want_presence(self, channels: Iterable[str]) -> None:
+        if not PRESENCE_CHANNELS.isdisjoint(channels):
+            self._engine.housekeeping.start()
+            self._engine.people.want(channels)
 
     async def group_discard(self, group: str, channel: str) -> None:
         await self._engine.ask(self._engine.members.discard(*_checked(group, channel)))
@@ -277,7 +293,7 @@ class RedisChannelLayer(StoreChannelLayer, Leased, Permitting):
         queue = names.queue_name(channel)
         if self._engine.store.is_own(queue):
             return queue in self._engine.store.attached
-        return await self._engine.ask(self._engine.presence.is_owned(queue))
+        return await self._engine.ask(self._engine.leases.is_owned(queue))
 
     def forget(self, channel: str) -> None:
         self._engine.forget(channel)
@@ -317,6 +333,12 @@ class RedisSyncLayer(StoreSyncLayer[RedisChannelLayer]):
 
     def group_history(self, group: str, limit: int | None = None, since: str | None = None) -> History:
         return self.layer.engine.call(self.layer.engine.members.history(names.check_group_name(group), limit, since))
+
+    def group_introduce(self, group: str, channel: str, who: Content) -> None:
+        self.layer.engine.call(self.layer.engine.members.introduce(*_checked(group, channel), who))
+
+    def group_present(self, group: str) -> list[Content]:
+        return self.layer.engine.call(self.layer.engine.members.present(names.check_group_name(group)))
 
     def group_discard(self, group: str, channel: str) -> None:
         self.layer.engine.call(self.layer.engine.members.discard(*_checked(group, channel)))

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from ... import names
+from ...encoding import Content
 from ..history import History, check_number
 from ..memberships import channels_of
 from ..store import Store
 from .arrivals import Mailbox
 from .commands.groups import Groups
 from .commands.history import Histories
-from .commands.script import Operation, Script, operation
+from .commands.script import Operation, Script, operation, together
 from .driver import Driver
 from .giving import Giving
+from .people import People
 from .tails import Tails
 
 
@@ -29,6 +31,7 @@ class Members:
         histories: makes operations on histories.
         tails: reads histories for members here.
         giving: opens what is read.
+        people: knows who reads the channels of this process.
         serve: has a queue of this process read.
     """
 
@@ -41,6 +44,7 @@ class Members:
         histories: Histories,
         tails: Tails,
         giving: Giving,
+        people: People,
         serve: Callable[[str], object],
     ) -> None:
         self._store = store
@@ -50,6 +54,7 @@ class Members:
         self._histories = histories
         self._tails = tails
         self._giving = giving
+        self._people = people
         self._serve = serve
 
     def _keeps(self, group: str) -> bool:
@@ -81,10 +86,16 @@ class Members:
     def discard(self, group: str, channel: str) -> Operation[None]:
         """The operation that ends the membership of ``channel`` in ``group`` in Redis; here it ends at once."""
         if not self._store.is_own(names.queue_name(channel)):
-            return self._groups.discard(group, channel, self._keeps(group))
+            return self._discard_elsewhere(group, channel)
         self._mailbox.left(channel)
         self._tails.leave(group, channel)
+        self._people.left(group, channel)
         return self._discarded(group, channel, self._store.discard(group, channel))
+
+    @operation(reads_first=True, changes_membership=True)
+    def _discard_elsewhere(self, group: str, channel: str) -> Script[None]:
+        discard = self._groups.discard(group, channel, self._keeps(group)).script()
+        yield from together([discard, self._people.presence.discard(group, channel)])
 
     def _discarded(self, group: str, channel: str, last: bool) -> Operation[None]:
         if last:
@@ -95,6 +106,7 @@ class Members:
         """End the memberships of ``channel``, which is gone."""
         self._mailbox.left(channel)
         self._tails.forget(channel)
+        self._people.forget(channel)
         for group, last in self._store.forget(channel):
             self._driver.start(self._discarded(group, channel, last))
 
@@ -103,6 +115,14 @@ class Members:
         check_number("limit", limit)
         self._histories.rules.need(group)
         return self._giving.history(group, limit, since)
+
+    def introduce(self, group: str, channel: str, who: Content) -> Operation[None]:
+        """The operation that says that ``who`` reads ``channel``, a member of ``group``."""
+        return self._people.introduce(group, channel, who)
+
+    def present(self, group: str) -> Operation[list[Content]]:
+        """The operation that reads who is present in ``group``."""
+        return self._people.presence.present(group)
 
     @operation(reads_first=True)
     def channels(self, group: str) -> Script[list[str]]:

@@ -6,6 +6,10 @@
     <prefix>:history:{group}                  stream  messages to a group, where it keeps a history
     <prefix>:group:{group}                    zset    queues and plain channels; score: when the membership ends
     <prefix>:members:{group}:<queue>          zset    a group's channels in one queue; score likewise
+    <prefix>:present:{group}                  hash    channel -> who reads it, where that was said
+    <prefix>:sockets:{group}                  zset    "person channel" for each of these, by name; score: 0
+    <prefix>:joined:{group}                   zset    persons who have joined, and have not left; score: by what
+    <prefix>:wanted:{leases}                  zset    "group.join", "group.leave"; score: until when consumers want them
     <prefix>:leases:{leases}                  zset    living processes; score: until when
     <prefix>:cleared:{leases}                 zset    processes that were cleared away; score: when
     <prefix>:groups:{process}                 set     "group queue" for each membership of a process
@@ -53,6 +57,11 @@ def will_place(process: str, channel: str) -> str:
     return f"will {process} {channel}"
 
 
+def who_place(group: str) -> str:
+    """The place of what says who reads a channel in ``group``."""
+    return f"who {group}"
+
+
 LEASES = "leases"
 DELAYED = "delayed"
 STATISTICS = "statistics"
@@ -94,13 +103,14 @@ class Keys:
         self.prefix = prefix.rstrip(":")  # "asgi:" of one older layer and "asgi" of the other are one prefix
         self.leases = f"{self.prefix}:leases:{{{LEASES}}}"
         self.cleared = f"{self.prefix}:cleared:{{{LEASES}}}"
+        self.wanted = f"{self.prefix}:wanted:{{{LEASES}}}"
         self.delayed = f"{self.prefix}:delayed:{{{DELAYED}}}"
         self.queue = functools.lru_cache(maxsize=4096)(self._queue)
         self.group = functools.lru_cache(maxsize=4096)(self._group)
         # Names hold no colon and no brace, so that no key of prefix "a:queue" looks like one of prefix "a".
         name = r"[^:{}]+"
         self._ours = re.compile(
-            rf"{re.escape(self.prefix)}:(?:queue:\{{{name}\}}:{name}|(?:group|history):\{{{name}\}}|members:\{{{name}\}}:{name}!"
+            rf"{re.escape(self.prefix)}:(?:queue:\{{{name}\}}:{name}|(?:group|history|present|sockets|joined):\{{{name}\}}|members:\{{{name}\}}:{name}!"
             rf"|(?:groups|full):\{{{name}\}}|delayed:\{{delayed\}}|permits:\{{{name}\}}:{name}|statistics:\{{statistics\}}(?::{name})?)"
         ).fullmatch
 
@@ -118,6 +128,18 @@ class Keys:
 
     def _group(self, group: str) -> str:
         return f"{self.prefix}:group:{{{group}}}"
+
+    def present(self, group: str) -> str:
+        """The key of who reads which channel in ``group``."""
+        return f"{self.prefix}:present:{{{group}}}"
+
+    def sockets(self, group: str) -> str:
+        """The key of the channels of each person in ``group``."""
+        return f"{self.prefix}:sockets:{{{group}}}"
+
+    def joined(self, group: str) -> str:
+        """The key of the persons who have joined ``group``, and have not left."""
+        return f"{self.prefix}:joined:{{{group}}}"
 
     def history(self, group: str) -> str:
         """The key of the history of ``group``."""

@@ -16,11 +16,12 @@ body. It is bound to all that stands before it, and to the place of the envelope
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from typing import Protocol
 
 from ...encoding import Undecodable
-from ..envelope import NEWS, Envelope, make_envelope
+from ..envelope import GONE, Envelope, make_envelope
 from .replays import Replays
 
 #: The format version written here. Messages of other versions are dropped and counted: see ``docs/spec/wire.rst``.
@@ -51,6 +52,9 @@ class Unreadable(Undecodable):
 
 class Cipher(Protocol):
     """Encrypts what is sealed, so that it cannot be read or changed without the keys."""
+
+    def digest(self, data: bytes) -> bytes:
+        """The name of ``data``, 16 bytes: equal for equal data; without the keys it tells nothing of it."""
 
     def encrypt(self, data: bytes, bound: bytes) -> bytes:
         """A token of ``data`` that opens only together with ``bound``, which it doesn't hold."""
@@ -90,7 +94,7 @@ class Wire:
         Raises:
             Unreadable: it is none, is of another version, or cannot be opened with the keys of this layer.
         """
-        if len(data) > _HEAD.size and data[0] == VERSION and data[1] <= NEWS:
+        if len(data) > _HEAD.size and data[0] == VERSION and data[1] <= GONE:
             # Fast path for most messages: no headers, no encryption.
             _, kind, milliseconds, length = _HEAD.unpack_from(data)
             end = _HEAD.size + length
@@ -105,6 +109,10 @@ class Wire:
                 "give it the symmetric_encryption_keys of the process that sent it",
             )
         return envelope
+
+    def digest(self, data: bytes) -> str:
+        """A name for ``data``, equal for equal ones in all processes; of sealed wires, it tells nothing of them."""
+        return hashlib.blake2b(data, digest_size=16).hexdigest()
 
     def take(self, data: bytes, place: str, now: float, lasts: float | None = None) -> Envelope:
         """The envelope in ``data``, which was taken off ``place``; it may be taken once.
@@ -147,6 +155,9 @@ class SealedWire(Wire):
 
     def unpack(self, data: bytes, place: str = "") -> Envelope:
         return self._open(data, place)[0]
+
+    def digest(self, data: bytes) -> str:
+        return self._cipher.digest(self._prefix + data).hex()
 
     def take(self, data: bytes, place: str, now: float, lasts: float | None = None) -> Envelope:
         envelope, sender, number = self._open(data, place)
@@ -194,7 +205,7 @@ def _unpack(data: bytes) -> tuple[int, Envelope]:
         )
     kind = flags & _KIND
     flags &= _FLAGS
-    if kind > NEWS:
+    if kind > GONE:
         raise Unreadable(f"kind {kind}", f"{data[:40]!r} is of the kind {kind}, which this version does not know")
     end = _HEAD.size + length
     headers = b""

@@ -1,4 +1,4 @@
-"""``manage.py channelroutes [PATH]``: the routing as a table, or the consumers of one path."""
+"""``manage.py channelroutes [PATH] [--group NAME]``: the routing as a table, or the consumers of one path or group."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from routechan.encoding import Content
 from routechan.exceptions import UnknownChannelLayer
 from routechan.inspection import name_that_thing
 from routechan.layers import DEFAULT_CHANNEL_LAYER
+from routechan.layers.presence import PRESENCE_CHANNELS
 from routechan.message import Message
 from routechan.routing import Include, Route, RouteLike, Router
 
@@ -34,6 +36,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
         parser.add_argument("path", nargs="?", help="a path such as /chat/django/")
+        parser.add_argument("--group", help="a group, for the consumers of its joins and leaves")
         parser.add_argument("--layer", default=DEFAULT_CHANNEL_LAYER, help="alias of the layer (default: default)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -42,13 +45,19 @@ class Command(BaseCommand):
             router = get_channel_layer(options["layer"]).router
         except UnknownChannelLayer as error:
             raise CommandError(str(error)) from error
-        path = options["path"]
+        path, group = options["path"], options["group"]
+        if group is not None:
+            rows = [_consumer_row(router, event, {"group": group}) for event in sorted(PRESENCE_CHANNELS)]
+            self._print_table(["event", "consumer", "arguments"], rows)
+            return
         if path is None:
             self._print_table(["channel", "filters", "consumer"], list(_route_rows(router.root.routing, "")))
             return
         if not path.startswith("/"):
             raise CommandError(f"a path begins with a slash: write /{path}")
-        self._print_table(["event", "consumer", "arguments"], [_consumer_row(router, event, path) for event in EVENTS])
+        self._print_table(
+            ["event", "consumer", "arguments"], [_consumer_row(router, event, {"path": path}) for event in EVENTS]
+        )
         if not router.serves(EVENTS[:3], {"path": path}):
             self.stdout.write("\nNo event of a socket on this path reaches a consumer: the socket is refused.")
 
@@ -75,10 +84,10 @@ def _route_rows(routes: Sequence[RouteLike], prefix: str) -> Iterator[list[str]]
                 yield [channel, f"{prefix}({name_that_thing(entry)})", "decided by the entry"]
 
 
-def _consumer_row(router: Router, event: str, path: str) -> list[str]:
-    matched = router.root.match(Message({"path": path}, event, None))
+def _consumer_row(router: Router, event: str, content: Content) -> list[str]:
+    matched = router.root.match(Message(content, event, None))
     if matched is None:
-        return [event, WITHOUT_ROUTE[event], "-"]
+        return [event, WITHOUT_ROUTE.get(event, "(no route: not told)"), "-"]
     consumer, kwargs = matched
     arguments = " ".join(f"{key}={value!r}" for key, value in kwargs.items())
     return [event, name_that_thing(consumer), arguments or "-"]

@@ -47,8 +47,9 @@ def test_the_first_page_leads_to_every_example(demo: Example, windows: Windows) 
     """Each link of ``/`` leads to a page that connects, or asks first."""
     page = windows.open(demo.url)
     links = [link.get_attribute("href") for link in page.locator("main a").all()]
-    assert links == ["/chat/", "/ticker/", "/status/", "/groupchat/", "/echo/", "/groupchat/lobby/", "/room/friends/"]
-    for link in links[1:]:
+    socketed = ["/ticker/", "/status/", "/groupchat/", "/echo/", "/groupchat/lobby/", "/room/friends/"]
+    assert sorted(links) == sorted(["/chat/", "/presence/", *socketed])
+    for link in socketed:
         opened(windows, demo, link)
 
 

@@ -17,10 +17,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from routechan import Group
 from routechan.encoding import Content
 from routechan.exceptions import ChannelFull, ChannelLayerUnavailable
 from routechan.layers import RedisChannelLayer
 from routechan.layers.base import Delivery
+from routechan.layers.presence import PRESENCE_CHANNELS
 
 #: Seconds until a sender tries again a channel that was full.
 AGAIN = 0.002
@@ -196,6 +198,38 @@ class Child:
 
     async def members(self, group: str) -> list[str]:
         return await self.layer.group_channels(group)
+
+    # Presence
+
+    async def introduce(self, group: str, channel: str, who: dict[str, Any]) -> None:
+        """A socket of this process, or of another, is read by somebody."""
+        await Group(group, channel_layer=self.layer).aadd(channel, who=who)
+
+    async def open(self, group: str, ids: Sequence[int]) -> list[str]:
+        """As a server with a socket of each of these in ``group``."""
+        queue = f"websocket.send.{self.layer.process}!"
+        self.layer.attach(queue, lambda channels, content: None)
+        channels = [f"{queue}{self.layer.process[-4:]}{who_id}" for who_id in ids]
+        joins = zip(channels, ids, strict=True)
+        await asyncio.gather(*(self.introduce(group, channel, {"id": who_id}) for channel, who_id in joins))
+        return channels
+
+    async def discard(self, group: str, channel: str) -> None:
+        await self.layer.group_discard(group, channel)
+
+    async def present(self, group: str) -> list[Any]:
+        return await self.layer.group_present(group)
+
+    def take_events(self) -> None:
+        """As an application with routes for joins and leaves, which are kept under ``events``."""
+        self.layer.want_presence(PRESENCE_CHANNELS)
+        kept = self.received["events"] = deque()
+
+        def take(delivery: Delivery) -> None:
+            kept.append([delivery.channel, delivery.content["group"], delivery.content["who"]["id"]])
+            asyncio.get_running_loop().call_soon(delivery.done)
+
+        self.layer.subscribe(sorted(PRESENCE_CHANNELS), take, 100)
 
     # Telling
 

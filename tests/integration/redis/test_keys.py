@@ -25,8 +25,11 @@ from .tools import Make, key_of
 
 async def everything_a_layer_does(make: Make, check: Callable[[str], object]) -> None:
     """Each public operation, ``check(what)`` after each."""
-    layer, other = (make(capacity=2, lease=60, history={"chat": {"size": 5, "seconds": 60}}) for _ in range(2))
+    layer, other = (
+        make(capacity=2, linger=0, lease=60, history={"chat": {"size": 5, "seconds": 60}}) for _ in range(2)
+    )
     attached = f"websocket.send.{layer.process}!"
+    other.want_presence(["group.join"])
     layer.attach(attached, lambda channels, content: None)
     check("attach")
     name = await layer.new_channel()
@@ -45,6 +48,8 @@ async def everything_a_layer_does(make: Make, check: Callable[[str], object]) ->
             check(f"group_add {channel}")
             await each.group_add("chat", channel)
             check(f"group_add {channel} with a history")
+            await each.group_introduce("group", channel, {"id": channel[0]})
+            check(f"group_introduce {channel}")
     for each in (layer, other):
         await each.group_send("group", {})
         check("group_send")
@@ -103,7 +108,7 @@ async def test_every_key_has_a_time_to_live(make: Make, single: SingleServer, pr
 
     await everything_a_layer_does(make, check)
     # That the walk met every kind of key there is, but for the fleeting ones.
-    assert {"queue", "group", "members", "groups", "wills"} <= seen
+    assert {"queue", "group", "members", "groups", "wills", "present", "sockets", "joined", "wanted"} <= seen
 
 
 async def test_a_dead_process_leaves_no_key_without_a_time_to_live(

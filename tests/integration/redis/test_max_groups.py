@@ -17,7 +17,7 @@ def socket_of(server: RedisChannelLayer) -> str:
     """The reply channel of a socket that ``server`` holds."""
     queue = f"websocket.send.abcdef.{server.process}!"
     server.attach(queue, lambda channels, content: None)
-    wait_until(lambda: server.engine.call(server.engine.presence.is_owned(queue)), "others see who reads it")
+    wait_until(lambda: server.engine.call(server.engine.leases.is_owned(queue)), "others see who reads it")
     return f"{queue}a"
 
 

@@ -200,12 +200,12 @@ async def test_last_wills_of_before_and_after(make: Make) -> None:
         await until(lambda: queue + name in layer.engine.housekeeping.left(), "it is in Redis")
 
     await leave("before")
-    clear_away = other.engine.ask(other.engine.housekeeping._presence.clear_away(layer.process))
-    assert await clear_away == 1
+    leases, people = other.engine.leases, other.engine.people
+    assert await other.engine.ask(leases.clear_away(layer.process, people.clear_away)) == 1
     await leave("after")
     await layer.prove_life()
     assert told == [{queue + "before"}]
     await until(lambda: queue + "after" in layer.engine.housekeeping.left(), "it is left again")
-    assert await other.engine.ask(other.engine.housekeeping._presence.clear_away(layer.process)) == 1
+    assert await other.engine.ask(leases.clear_away(layer.process, people.clear_away)) == 1
     gone = [(await other.receive("gone"))["name"] for _ in range(2)]
     assert gone == ["before", "after"]

@@ -82,6 +82,24 @@ ARGUMENT = ("routechan.W005", "unexpected keyword argument 'room'", "write def w
             ("routechan.W003", "no server sends messages on 'websocket.recieve'", "websocket.receive"),
             id="a misspelt event, which no server sends",
         ),
+        pytest.param(
+            [route("group.joined", consumer)],
+            {},
+            ("routechan.W010", "nothing is sent on 'group.joined' unless this project does so", "'group.join'"),
+            id="a misspelt join",
+        ),
+        pytest.param(
+            [route("group.leave", consumer, path=r"^/chat/")],
+            {},
+            ("routechan.W010", "a message on 'group.leave' has no path, only a group and who", "group=r"),
+            id="leaves of a path",
+        ),
+        pytest.param(
+            [include([route("group.join", consumer)], path=r"^/chat")],
+            {},
+            ("routechan.W010", "it never matches, because a message on 'group.join' has no path", "Outside of an inc"),
+            id="joins in an include with a path",
+        ),
         pytest.param([receive(consumer, path=r"^chat/")], {}, SLASH, id="a path without its slash"),
         pytest.param([include([receive(consumer)], path=r"chat")], {}, SLASH, id="an include without its slash"),
         pytest.param(

@@ -24,7 +24,7 @@ from routechan import (
 from routechan.exceptions import InvalidContent, WouldBlock
 from routechan.interfaces import CHANGED
 from routechan.layers import channel_layers
-from routechan.testing import Client, WSClient, fresh_layer
+from routechan.testing import Client, WSClient, fresh_layer, sent
 
 from ..helpers import KINDS, CustomRoute, of_kind
 
@@ -243,6 +243,38 @@ def test_what_cannot_be_delivered_is_raised(kind: str) -> None:
     with pytest.raises(InvalidContent):
         client.send_and_consume("websocket.receive")
     assert client.receive() == {"text": "behind"}
+
+
+def test_joins_and_leaves() -> None:
+    """The routing of the client takes them, so they are sent; nobody lingers in a test."""
+
+    def enter(message: Message) -> None:
+        Group("room-7").add(message.reply_channel, who={"id": message["text"]})
+
+    def leave(message: Message) -> None:
+        Group("room-7").discard(message.reply_channel)
+
+    def told(message: Message, room: str) -> tuple[str, str, Any]:
+        return message.channel.name, room, message["who"]
+
+    with fresh_layer():
+        Group("room-7").add("nobody.asked", who={"id": "early"})
+        pattern = r"^room-(?P<room>\d+)$"
+        client = Client(
+            [
+                route("websocket.receive", enter),
+                route("websocket.disconnect", leave),
+                route(["group.join", "group.leave"], told, group=pattern),
+            ]
+        )
+        client.send_and_consume("websocket.receive", {"text": "Ann"})
+        client.send_and_consume("websocket.receive", {"text": "Ann"})
+        assert client.consume("group.join") == ("group.join", "7", {"id": "Ann"})
+        assert client.get_next_message("group.join") is None
+        assert Group("room-7").present() == [{"id": "Ann"}, {"id": "early"}]
+        client.send_and_consume("websocket.disconnect")
+        assert client.consume("group.leave") == ("group.leave", "7", {"id": "Ann"})
+        assert sent.channel("group.leave") == [{"group": "room-7", "who": {"id": "Ann"}}]
 
 
 def test_a_full_channel_is_raised_at_once() -> None:

@@ -14,8 +14,8 @@ from ....telemetry.counters import counters
 from ...envelope import GROUP, JOIN, LEAVE, MESSAGE, excluded
 from ..schema import LEASES, hash_tag_of
 from ..wire import expires_of
+from .leases import Leases
 from .messages import Messages
-from .presence import Presence
 from .script import CHUNK, HEADS, Call, Context, Operation, Script, Step, operation, together
 
 
@@ -25,14 +25,14 @@ class Groups:
     Args:
         context: what all operations share.
         messages: makes room in queues that are full.
-        presence: knows which process lives.
+        leases: knows which process lives.
     """
 
-    def __init__(self, context: Context, messages: Messages, presence: Presence) -> None:
+    def __init__(self, context: Context, messages: Messages, leases: Leases) -> None:
         self._context = context
         self._keys = context.keys
         self._messages = messages
-        self._presence = presence
+        self._leases = leases
 
     # Sending
 
@@ -114,7 +114,7 @@ class Groups:
     def _full(self, group: str, queue: str, data: bytes, length: int, limit: int) -> Script[None]:
         (fits,), expired = yield from self._messages.make_room(queue, [data], length, [limit])
         self._context.counts.add(queue, "messages_count" if fits else "dropped_count")
-        if expired and queue.endswith("!") and not (yield from self._presence.is_owned(queue).script()):
+        if expired and queue.endswith("!") and not (yield from self._leases.is_owned(queue).script()):
             yield Step(self._context.end_entry(group, queue), True)
 
     # Members
@@ -134,7 +134,7 @@ class Groups:
         That process knows how many groups the channel is in, and takes a membership that is one too many back. From
         then on others find the channel among those that are full.
         """
-        owned = yield from self._presence.check_ours(channel)
+        owned = yield from self._leases.check_ours(channel)
         calls = self.write_elsewhere(group, channel, owned)
         if owned:
             calls += self._tell_join(group, channel)
@@ -231,7 +231,7 @@ class Groups:
     @operation(reads_first=True, changes_membership=True)
     def _discard_elsewhere(self, group: str, channel: str, news: bool) -> Script[None]:
         queue = names.queue_name(channel)
-        owned = yield from self._presence.check_ours(channel)
+        owned = yield from self._leases.check_ours(channel)
         calls, told = self._remove(group, queue, channel), list[Call]()
         if owned:
             told = self._context.push(queue, self._context.seal(queue, LEAVE, group, channel.encode()))

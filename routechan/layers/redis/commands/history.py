@@ -17,8 +17,8 @@ from ...history import HistoryRules, Kept, Position, parse_position, position_te
 from ..schema import hash_tag_of, history_place
 from .entries import Found, Sealed, Told, told_of
 from .groups import Groups
+from .leases import Leases
 from .messages import Messages
-from .presence import Presence
 from .script import Call, Context, Operation, Script, Step, operation
 
 #: How many entries are read at once.
@@ -173,21 +173,21 @@ class Histories:
         rules: which groups keep a history.
         groups: makes operations on members.
         messages: makes room in queues that are full.
-        presence: knows which process lives.
+        leases: knows which process lives.
     """
 
     #: Given later, because it needs these operations.
     tails: Tails
 
     def __init__(
-        self, context: Context, rules: HistoryRules, groups: Groups, messages: Messages, presence: Presence
+        self, context: Context, rules: HistoryRules, groups: Groups, messages: Messages, leases: Leases
     ) -> None:
         self.rules = rules
         self._context = context
         self._keys = context.keys
         self._groups = groups
         self._messages = messages
-        self._presence = presence
+        self._leases = leases
         self._seen: dict[str, deque[Position]] = {}  # group -> the positions that its history is to have
 
     # Sending
@@ -350,7 +350,7 @@ class Histories:
 
     @operation(reads_first=True, changes_membership=True)
     def _add_to_queue(self, group: str, channel: str, last: int, since: str | None) -> Script[bool | None]:
-        owned = yield from self._presence.check_ours(channel)
+        owned = yield from self._leases.check_ours(channel)
         return (yield from self._add_elsewhere(group, channel, last, since, owned))
 
     @operation(changes_membership=True)

@@ -1,312 +1,356 @@
-"""Operations on processes: leases, last wills, owners of queues, and the removal of everything."""
+"""Operations on presence: who reads which channel in a group, who has joined it, and who has left.
+
+A *person* is the name of an ``id``. A person's score in ``joined`` is positive after a join. Each end of a socket
+replaces it with a mark, a negative number of its own, and has a look scheduled for when the linger is over. Whoever
+looks then finds out whether it was the last end and no socket is there; if so, it removes the person by that mark, as
+only one process can, and tells of the leave. A join replaces a mark, so that nobody can remove the person by it.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+import os
+import random
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from .... import names
-from ...envelope import FLUSH, MESSAGE
-from ..connection import time_of
-from ..judge import GIVEN_UP, Look
-from ..schema import LEASES, hash_tag_of, process_queue, will_place
-from .script import CHUNK, Call, Context, Operation, Script, Step, operation
+from ....encoding import Content, Serializer
+from ....exceptions import ChannelFull
+from ...envelope import GONE, MESSAGE, WHO, Envelope
+from ...options import FULL_DELAY, LONGEST_DELAY
+from ...presence import JOINED, LEFT, Somebody, check_who, encoded_id, event, is_who, latest
+from ..schema import DELAYED, DELAYED_PLACE, LEASES, who_place
+from .leases import Leases
+from .messages import Messages
+from .script import CHUNK, Call, Context, Script, Step, operation
 
-T = TypeVar("T")
+#: In front of an encoded ``who``: when it was said, in seconds of Redis' clock.
+_SINCE = struct.Struct(">d")
 
-#: Milliseconds for which Redis keeps the leases, should nobody renew any.
-LEASES_TTL = 86_400_000
+#: Scores are whole numbers below this one, which Redis keeps exactly; none is drawn twice.
+_SCORES = 2**53
 
 
-class Renewal(NamedTuple):
-    """What a process learns when it renews its lease.
+#: Of how many sockets, in all groups, what was read of them is kept opened, for the next time they say the same.
+OPENED_KEPT = 20_000
+
+
+class _Opened(NamedTuple):
+    """Who reads a channel, as it was read from Redis. Lifetime: until that group is read again.
 
     Args:
-        kept: whether the lease was there already, and not taken away.
-        cleared: when others cleared this process away, in seconds of Redis' clock; None if they did not.
-        told: the channels whose last wills they have sent, if this is news.
+        channel: the channel.
+        since: when it was said, in seconds of Redis' clock.
+        who: who reads it; not to be changed.
+        expires: until when, in the same seconds.
+        body: both as bytes.
+        is_flat: whether a copy of ``who`` shares nothing with it.
     """
 
-    kept: bool
-    cleared: float | None
-    told: frozenset[str] = frozenset()
-
-
-class LeftWills(Protocol):
-    """The last wills that a process has left, and what it knows of their fate. Lifetime: layer, in one process."""
-
-    @property
-    def cleared_at(self) -> float | None:
-        """When others last cleared the process away, as far as it knows."""
-
-    def left(self) -> list[str]:
-        """The channels whose last wills are known to have reached Redis."""
-
-    @property
-    def taken_back(self) -> set[str]:
-        """The channels whose last wills it has removed before others sent them."""
+    channel: str
+    since: float
+    who: Content
+    expires: float
+    body: bytes
+    is_flat: bool
 
 
 class Presence:
-    """Makes operations on processes. Lifetime: layer, in one process.
+    """Makes operations on presence. Lifetime: layer, in one process.
 
     Args:
         context: what all operations share.
+        serializer: content to bytes and back.
+        messages: sends to the channels of joins and leaves.
+        leases: knows which process lives.
+        linger: seconds for which somebody without a socket may come back before that is a leave.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(
+        self, context: Context, serializer: Serializer, messages: Messages, leases: Leases, linger: float
+    ) -> None:
+        self.linger = linger
         self._context = context
         self._keys = context.keys
-        self._process = context.process
+        self._serializer = serializer
+        self._messages = messages
+        self._leases = leases
+        self._opened: dict[str, dict[bytes, _Opened]] = {}  # group -> what was read last -> what it says
+        #: The channels of joins and leaves that consumers of this process take.
+        self.wanted: tuple[str, ...] = ()
 
-    # Leases
+    def somebody(self, who: Content) -> Somebody:
+        """What is kept of ``who``; ``InvalidContent`` and ``MessageTooLarge`` as ``check_who``."""
+        person = self._person(check_who(who))
+        return Somebody(person, self._serializer.encode(who), self._context.now())
 
-    @operation()
-    def is_owned(self, queue: str) -> Script[bool]:
-        """Whether a living process reads ``queue`` and keeps its members."""
-        (lease,) = yield Step([(LEASES, ("ZSCORE", self._keys.leases, hash_tag_of(queue)))], True)
-        return lease is not None
+    def _person(self, who: Content) -> str:
+        return self._context.wire.digest(encoded_id(who))
 
-    def check_ours(self, channel: str) -> Script[bool]:
-        """The script of ``is_owned`` for the queue of ``channel``; ``InvalidName`` for a channel of another layer."""
-        queue, marks = names.queue_name(channel), self._context.marks
-        owned = yield from self.is_owned(queue).script()
+    # Joining
+
+    @operation(changes_membership=True)
+    def introduce(self, group: str, channel: str, somebody: Somebody) -> Script[None]:
+        """The operation that says that ``somebody`` reads ``channel`` in ``group``, and tells of a join if it is one.
+
+        The channel is of this process, or of none.
+        """
+        yield from self._introduce(group, channel, somebody, [])
+
+    @operation(reads_first=True, changes_membership=True)
+    def introduce_elsewhere(self, group: str, channel: str, somebody: Somebody) -> Script[None]:
+        """The operation that says that ``somebody`` reads ``channel`` of another process in ``group``, and tells it."""
+        owned = yield from self._leases.check_ours(channel)
+        told: list[Call] = []
         if owned:
-            marks.learn(queue)
-        elif marks.is_foreign(queue):
-            raise names.foreign(channel)
-        return owned
+            queue, body = names.queue_name(channel), self._packed(somebody)
+            note = self._serializer.encode({"channel": channel, "who": body})
+            told = self._context.push(queue, self._context.seal(queue, WHO, group, note))
+        yield from self._introduce(group, channel, somebody, told)
 
-    @operation()
-    def if_ours(self, channel: str, operation: Operation[T]) -> Script[T]:
-        """The ``operation``, once it is known that ``channel`` is not one of another layer; else ``InvalidName``."""
-        yield from self.check_ours(channel)
-        return (yield from operation.script())
+    def noted(self, envelope: Envelope) -> tuple[str, Somebody]:
+        """The channel, and who reads it, of ``envelope``, which another process sent; else ``ValueError``."""
+        found = self._serializer.decode(envelope.body)
+        channel, body = found.get("channel"), found.get("who")
+        if not isinstance(channel, str) or not isinstance(body, bytes):
+            raise ValueError("it does not say who reads which channel")
+        since, who = self._unpacked(body)
+        return channel, Somebody(self._person(who), body[_SINCE.size :], since)
 
-    @operation()
-    def renew(self, lease: float, wills: LeftWills | None = None) -> Script[Renewal]:
-        """The operation that takes or keeps the lease of this process for ``lease`` seconds.
-
-        Where it learns that others have cleared this process away, it takes the last wills back that they have not
-        sent: those that have come to Redis since. Each belongs to whoever removes it.
-
-        Args:
-            lease: seconds.
-            wills: the last wills of this process; None where nobody is to be told what became of them.
-        """
-        asked = time.monotonic()
-        added, _, cleared, server_time = yield Step(
-            [
-                (LEASES, ("ZADD", self._keys.leases, self._context.now() + lease, self._process)),
-                (LEASES, ("PEXPIRE", self._keys.leases, LEASES_TTL)),
-                (LEASES, ("ZSCORE", self._keys.cleared, self._process)),
-                (LEASES, ("TIME",)),
-            ],
-            repeatable=False,
-        )
-        self._context.clock.learn(time_of(server_time), asked, time.monotonic())
-        told: frozenset[str] = frozenset()
-        if cleared is not None and wills is not None and float(cleared) != wills.cleared_at:
-            told = yield from self._take_back(wills)
-        return Renewal(not added, None if cleared is None else float(cleared), told)
-
-    def _take_back(self, wills: LeftWills) -> Script[frozenset[str]]:
-        """Take back what is still there; the channels whose last wills others have sent."""
-        key, channels = self._keys.wills_of(self._process), wills.left()
-        for start in range(0, len(channels), CHUNK):
-            chunk = channels[start : start + CHUNK]
-            replies = yield Step([(self._process, ("HDEL", key, channel)) for channel in chunk], False)
-            wills.taken_back.update(channel for channel, mine in zip(chunk, replies, strict=True) if mine)
-        # Another renewal, which was under way at the same time, may have taken some back.
-        return frozenset(channels) - wills.taken_back
-
-    @operation(changes_membership=True)
-    def end_lease(self) -> Script[None]:
-        """The operation that gives back the lease of this process, which leaves nothing behind."""
+    def _introduce(self, group: str, channel: str, somebody: Somebody, told: list[Call]) -> Script[None]:
+        present, joined, score = self._keys.present(group), self._keys.joined(group), _new_score()
         calls: list[Call] = [
-            (LEASES, ("ZREM", self._keys.leases, self._process)),
-            (self._process, ("UNLINK", self._keys.groups_of(self._process))),
-            (self._process, ("UNLINK", self._keys.full_of(self._process))),
-            (self._process, ("UNLINK", self._keys.wills_of(self._process))),
+            (group, ("HGET", present, channel)),
+            *self._write(group, channel, somebody),
+            (group, ("ZADD", joined, "NX", score, somebody.key)),
+            (group, ("ZSCORE", joined, somebody.key)),
+            (group, ("PEXPIRE", joined, self._context.group_ttl)),
+            (LEASES, ("ZSCORE", self._keys.wanted, JOINED)),
+            *told,
         ]
-        yield Step(calls, True)
+        previous, *rest = yield Step(calls, True)
+        _, found, _, wanted = rest[4:8]
+        # Before the socket was written, a leave may have been under way that has to find out that it is none.
+        while found is not None and float(found) < 0:
+            (_, found) = yield Step(
+                [
+                    (group, ("ZADD", joined, "XX", "GT", score, somebody.key)),
+                    (group, ("ZSCORE", joined, somebody.key)),
+                ],
+                True,
+            )
+            if found is None:  # it was a leave
+                (_, found) = yield Step(
+                    [
+                        (group, ("ZADD", joined, "NX", score, somebody.key)),
+                        (group, ("ZSCORE", joined, somebody.key)),
+                    ],
+                    True,
+                )
+            elif float(found) == score:
+                found = None
+        first = found is not None and float(found) == score
+        other = None if previous is None else self._peek(group, previous)
+        if other is not None and other[1].key != somebody.key:  # somebody else has read the channel before
+            yield Step(self._end(group, channel, other[1]), True)
+        if first and self._is_wanted(JOINED, wanted):
+            yield from self._tell(JOINED, group, somebody.who)
 
-    @operation()
-    def drop_lease(self) -> Script[None]:
-        """The operation that lets the lease run out now, so that another process sends the last wills."""
-        yield Step([(LEASES, ("ZADD", self._keys.leases, GIVEN_UP, self._process))], True)
-
-    @operation()
-    def look_around(self) -> Script[Look]:
-        """The operation that reads the leases of all other processes.
-
-        It writes too, and changes nothing: where others can't renew their leases, because the server refuses or delays
-        what writes, the look has to fail or be late as well.
-        """
-        asked = time.monotonic()
-        _, _, server_time, found = yield Step(
-            [
-                (LEASES, ("ZADD", self._keys.leases, "XX", GIVEN_UP, "")),
-                (LEASES, ("PEXPIRE", self._keys.leases, LEASES_TTL)),
-                (LEASES, ("TIME",)),
-                (LEASES, ("ZRANGE", self._keys.leases, 0, -1, "WITHSCORES")),
-            ],
-            repeatable=True,
-        )
-        told, now = time.monotonic(), time_of(server_time)
-        self._context.clock.learn(now, asked, told)
-        leases: dict[str, float] = {}
-        for entry, lease in zip(found[::2], found[1::2], strict=True):
-            process = self._context.text(entry, self._keys.leases)
-            if process is not None and process != self._process:
-                leases[process] = float(lease)
-        return Look(asked, told, now, leases)
-
-    @operation()
-    def claim(self, dead: Mapping[str, float], lease: float) -> Script[list[str]]:
-        """The operation that decides which of several processes clears away those that are dead.
-
-        A claim is held for one ``lease`` (seconds): long enough to clear most away, and over when a process that came
-        back dies again.
-
-        Args:
-            dead: each dead process, and what its lease was when that was found.
-            lease: seconds.
-
-        Returns:
-            Those that this process has to clear away.
-        """
-        calls: list[Call] = []
-        for name in dead:
-            claim = ("SET", self._keys.claim_of(name), self._process, "NX", "PX", int(lease * 1000))
-            calls += [(name, claim), (LEASES, ("ZSCORE", self._keys.leases, name))]
-        replies = yield Step(calls, repeatable=False)
+    def _write(self, group: str, channel: str, somebody: Somebody) -> list[Call]:
+        context, present, sockets = self._context, self._keys.present(group), self._keys.sockets(group)
+        expires = context.now() + context.group_expiry
+        value = context.wire.pack(MESSAGE, channel, self._packed(somebody), b"", expires, who_place(group))
         return [
-            name
-            for (name, before), mine, now in zip(dead.items(), replies[::2], replies[1::2], strict=True)
-            if mine and now is not None and float(now) == before
+            (group, ("HSET", present, channel, value)),
+            (group, ("PEXPIRE", present, context.group_ttl)),
+            (group, ("ZADD", sockets, 0, f"{somebody.key} {channel}")),
+            (group, ("PEXPIRE", sockets, context.group_ttl)),
         ]
 
-    @operation(changes_membership=True)
-    def clear_away(self, process: str) -> Script[int]:
-        """End the memberships of a dead ``process``, and send its last wills, each once.
-
-        Returns:
-            How many last wills were sent.
-        """
-        # First of all a note for the process, should it live: once it finds none, nothing was done to it.
-        now, cleared = self._context.now(), self._keys.cleared
-        notes: list[Call] = [
-            (LEASES, ("ZADD", cleared, now, process)),
-            (LEASES, ("ZREMRANGEBYSCORE", cleared, "-inf", now - LEASES_TTL / 1000)),
-            (LEASES, ("PEXPIRE", cleared, LEASES_TTL)),
-        ]
-        yield Step(notes, True)
-        groups = self._keys.groups_of(process)
-        (joined,) = yield Step([(process, ("SMEMBERS", groups))], True)
-        for start in range(0, len(joined), CHUNK):
-            calls: list[Call] = []
-            for entry in joined[start : start + CHUNK]:
-                group, queue = (self._context.text(part, groups) for part in entry.partition(b" ")[::2])
-                if group is not None and queue is not None:
-                    calls += self._context.end_entry(group, queue)
-            if calls:
-                yield Step(calls, True)
-        sent, cursor, wills = 0, b"0", self._keys.wills_of(process)
-        while True:
-            ((cursor, found),) = yield Step([(process, ("HSCAN", wills, cursor, "COUNT", CHUNK))], True)
-            if found:
-                sent += yield from self._send_wills(process, found[::2], found[1::2])
-            if cursor in (b"0", 0):
-                break
-        ends: list[Call] = [
-            (LEASES, ("ZREM", self._keys.leases, process)),
-            (process, ("UNLINK", groups)),
-            (process, ("UNLINK", self._keys.full_of(process))),
-        ]
-        yield Step(ends, True)  # last wills that have come meanwhile are those of a process that lives
-        return sent
-
-    def _send_wills(self, process: str, channels: Sequence[bytes], wills: Sequence[bytes]) -> Script[int]:
-        key = self._keys.wills_of(process)
-        mine = yield Step([(process, ("HDEL", key, channel)) for channel in channels], False)
-        calls: list[Call] = []
-        sent = 0
-        for channel, will, claimed in zip(channels, wills, mine, strict=True):
-            if not claimed:
-                continue
-            place = will_place(process, channel.decode("ascii", "replace"))
-            envelope = self._context.open(will, key, place, 0.0)
-            if envelope is not None:
-                # No capacity check: each socket of a dead process has one last will, and no more will come.
-                _, name, body, headers, *_ = envelope
-                queue = names.queue_name(name)
-                calls += self._context.push(queue, self._context.seal(queue, MESSAGE, name, body, headers))
-                sent += 1
-        if calls:
-            yield Step(calls, False)
-        return sent
-
-    # Last wills
-
-    @operation()
-    def leave_wills(self, wills: Mapping[str, tuple[str, bytes]], channels: Sequence[str]) -> Script[None]:
-        """The operation that leaves last wills, sent by whichever process clears this one away if it dies.
-
-        They live for a ``group_expiry``, and have to be left again before that.
+    def write_again(
+        self, people: Sequence[tuple[str, str]], reads: Callable[[str, str], Somebody | None]
+    ) -> Iterable[Script[None]]:
+        """The scripts that write again what Redis may have lost, for another ``group_expiry``; nobody joins by that.
 
         Args:
-            wills: by channel, the full name of the channel that gets it, and encoded content. What is taken out of it
-                before it is sent is not left.
-            channels: whose last wills are left.
+            people: pairs of ``(group, channel)``.
+            reads: who reads a channel in a group; None if it has left.
         """
-        key = self._keys.wills_of(self._process)
-        for start in range(0, len(channels), CHUNK):
-            fields: list[Any] = []
-            expires = self._context.now() + self._context.group_expiry
-            for channel in channels[start : start + CHUNK]:
-                will = wills.get(channel)
-                if will is not None:
-                    place = will_place(self._process, channel)
-                    fields += [channel, self._context.wire.pack(MESSAGE, *will, b"", expires, place)]
-            if fields:
-                calls: list[Call] = [
-                    (self._process, ("HSET", key, *fields)),
-                    (self._process, ("PEXPIRE", key, self._context.group_ttl)),
-                ]
-                yield Step(calls, repeatable=True)
+        for start in range(0, len(people), CHUNK):
+            yield self._write_again(people[start : start + CHUNK], reads)
 
-    @operation()
-    def forget_will(self, channel: str) -> Script[None]:
-        """The operation that takes the last will of ``channel`` back."""
-        yield Step([(self._process, ("HDEL", self._keys.wills_of(self._process), channel))], True)
-
-    # Flush
-
-    def flush(self, node: Any) -> Script[None]:
-        """Remove messages and groups from ``node``, step by step (R14).
-
-        Returns:
-            The script.
-        """
-        cursor: Any = b"0"
-        while True:
-            scan = ("SCAN", cursor, "MATCH", self._keys.pattern, "COUNT", 5 * CHUNK)
-            ((cursor, found),) = yield Step([(node, scan)], True)
-            gone = [key for key in found if self._keys.is_content(key.decode(errors="replace"))]
-            if gone:
-                yield Step([(node, ("UNLINK", key)) for key in gone], True)
-            if cursor in (b"0", 0):
-                return
-
-    def tell_flush(self) -> Script[None]:
-        """The script that tells all other living processes that all memberships have ended."""
-        (living,) = yield Step([(LEASES, ("ZRANGEBYSCORE", self._keys.leases, f"({GIVEN_UP}", "+inf"))], True)
+    def _write_again(
+        self, people: Sequence[tuple[str, str]], reads: Callable[[str, str], Somebody | None]
+    ) -> Script[None]:
         calls: list[Call] = []
-        for process in (self._context.text(name, self._keys.leases) for name in living):
-            if process is not None and process != self._process:
-                queue = process_queue(process)
-                calls += self._context.push(queue, self._context.seal(queue, FLUSH, "", b""))
+        for group, channel in people:
+            somebody = reads(group, channel)
+            if somebody is not None:
+                joined = self._keys.joined(group)
+                calls += self._write(group, channel, somebody)
+                calls.append((group, ("ZADD", joined, "NX", _new_score(), somebody.key)))
+                calls.append((group, ("PEXPIRE", joined, self._context.group_ttl)))
         if calls:
             yield Step(calls, True)
+
+    # Leaving
+
+    @operation(changes_membership=True)
+    def remove(self, group: str, channel: str, somebody: Somebody) -> Script[None]:
+        """The operation that says that ``somebody`` does not read ``channel`` in ``group`` any more."""
+        mark = -_new_score()
+        removed, *_ = yield Step(
+            [(group, ("HDEL", self._keys.present(group), channel)), *self._end(group, channel, somebody, mark)], True
+        )
+        if not removed:  # Redis has lost it, and maybe that the person has joined, too
+            yield Step([(group, ("ZADD", self._keys.joined(group), "NX", mark, somebody.key))], True)
+
+    def discard(self, group: str, channel: str) -> Script[None]:
+        """The script of ``remove`` for ``channel`` in ``group``, not of this process, if somebody reads it."""
+        (found,) = yield Step([(group, ("HGET", self._keys.present(group), channel))], True)
+        if found is not None:
+            yield from self._remove(group, [found], channel)
+
+    def clear_away(self, memberships: Sequence[tuple[str, str]]) -> Script[None]:
+        """The script that says that nobody reads the channels of a dead process any more.
+
+        Args:
+            memberships: pairs of a group, and a queue of that process that was a member.
+        """
+        calls: list[Call] = [(group, ("HVALS", self._keys.present(group))) for group, _ in memberships]
+        found = yield Step(calls, True)
+        for (group, queue), values in zip(memberships, found, strict=True):
+            yield from self._remove(group, values, queue)
+
+    def _remove(self, group: str, values: Sequence[bytes], begins: str) -> Script[None]:
+        for start in range(0, len(values), CHUNK):
+            calls: list[Call] = []
+            for each in (self._peek(group, value) for value in values[start : start + CHUNK]):
+                if each is not None and each[0].startswith(begins):
+                    calls.append((group, ("HDEL", self._keys.present(group), each[0])))
+                    calls += self._end(group, *each)
+            if calls:
+                yield Step(calls, True)
+
+    def _end(self, group: str, channel: str, somebody: Somebody, mark: int | None = None) -> list[Call]:
+        mark = -_new_score() if mark is None else mark
+        return [
+            (group, ("ZREM", self._keys.sockets(group), f"{somebody.key} {channel}")),
+            (group, ("ZADD", self._keys.joined(group), "XX", mark, somebody.key)),
+            *self._look_later(group, somebody.key, somebody.who, mark),
+        ]
+
+    def _look_later(self, group: str, person: str, who: bytes, mark: int) -> list[Call]:
+        due = self._context.clock.latest() + self.linger
+        body = self._serializer.encode({"person": person, "who": who, "mark": mark})
+        member = os.urandom(8) + self._context.wire.pack(GONE, group, body, b"", due, DELAYED_PLACE)
+        return [
+            (DELAYED, ("ZADD", self._keys.delayed, due, member)),
+            (DELAYED, ("PEXPIRE", self._keys.delayed, LONGEST_DELAY * 1000)),
+        ]
+
+    @operation()
+    def look(self, group: str, body: bytes) -> Script[None]:
+        """The operation that finds out whether somebody has left ``group``, and tells of it if so.
+
+        ``body`` says who, and by which mark; it was scheduled when a socket ended. A repeated look finds out nothing.
+        """
+        found = self._serializer.decode(body)
+        person, who, mark = found["person"], found["who"], found["mark"]
+        joined = self._keys.joined(group)
+        score, sockets, wanted = yield Step(
+            [
+                (group, ("ZSCORE", joined, person)),
+                (
+                    group,
+                    ("ZRANGEBYLEX", self._keys.sockets(group), f"[{person} ", f"({person}!", "LIMIT", 0, 1),
+                ),
+                (LEASES, ("ZSCORE", self._keys.wanted, LEFT)),
+            ],
+            True,
+        )
+        if score is None or sockets:
+            return
+        if float(score) > 0:  # the end of a socket came between what its join did: it has to be looked at again
+            again = -_new_score()
+            yield Step(
+                [(group, ("ZADD", joined, "XX", again, person)), *self._look_later(group, person, who, again)], True
+            )
+            return
+        if float(score) != mark:  # another socket has ended since, and is looked at later
+            return
+        (removed,) = yield Step([(group, ("ZREMRANGEBYSCORE", joined, mark, mark))], False)
+        if removed and self._is_wanted(LEFT, wanted):
+            yield from self._tell(LEFT, group, who)
+
+    # Telling
+
+    @operation()
+    def want(self, seconds: float) -> Script[None]:
+        """The operation that tells others what is ``wanted``, for so many ``seconds``."""
+        until = self._context.now() + seconds
+        wanted: list[Any] = [part for channel in self.wanted for part in (until, channel)]
+        key = self._keys.wanted
+        yield Step([(LEASES, ("ZADD", key, *wanted)), (LEASES, ("PEXPIRE", key, int(seconds * 1000) + 1000))], True)
+
+    def _is_wanted(self, channel: str, until: bytes | None) -> bool:
+        return channel in self.wanted or (until is not None and float(until) >= self._context.now())
+
+    def _tell(self, channel: str, group: str, who: bytes) -> Script[None]:
+        body = self._serializer.encode(event(group, self._serializer.decode(who)))
+        try:
+            yield from self._messages.send(channel, channel, body).script()
+        except ChannelFull:
+            yield from self._messages.send_later(MESSAGE, channel, body, b"", FULL_DELAY).script()
+
+    # Reading
+
+    @operation(reads_first=True)
+    def present(self, group: str) -> Script[list[Content]]:
+        """The operation that reads who is present in ``group``."""
+        (values,) = yield Step([(group, ("HVALS", self._keys.present(group)))], True)
+        now, place, before = self._context.now(), who_place(group), self._opened.pop(group, {})
+        opened: dict[bytes, _Opened] = {}
+        found: list[tuple[float, Content]] = []
+        for value in values:
+            each = before.get(value) or self._open(value, group, place)
+            if each is not None:
+                opened[value] = each
+                if each.expires >= now:
+                    found.append((each.since, each.who.copy() if each.is_flat else self._unpacked(each.body)[1]))
+        if sum(map(len, self._opened.values())) + len(opened) > OPENED_KEPT:
+            self._opened.clear()
+        self._opened[group] = opened
+        return latest(found)
+
+    def _open(self, value: bytes, group: str, place: str) -> _Opened | None:
+        """What ``value``, one of ``present``, says; None for what cannot be read."""
+        try:
+            _, channel, body, _, expires, _ = self._context.wire.unpack(value, place)
+            since, who = self._unpacked(body)
+            is_flat = not any(isinstance(part, (list, dict, tuple)) for part in who.values())
+            return _Opened(channel, since, who, expires, body, is_flat)
+        except ValueError as error:
+            self._context.losses.pass_over(self._keys.present(group), error)
+            return None
+
+    def _peek(self, group: str, value: bytes) -> tuple[str, Somebody] | None:
+        found = self._open(value, group, who_place(group))
+        if found is None:
+            return None
+        return found.channel, Somebody(self._person(found.who), found.body[_SINCE.size :], found.since)
+
+    def _packed(self, somebody: Somebody) -> bytes:
+        return _SINCE.pack(somebody.since) + somebody.who
+
+    def _unpacked(self, body: bytes) -> tuple[float, Content]:
+        if len(body) > _SINCE.size:
+            who = self._serializer.decode(body[_SINCE.size :])
+            if is_who(who):
+                return _SINCE.unpack_from(body)[0], who
+        raise ValueError("it does not say who reads a channel")
+
+
+def _new_score() -> int:
+    return random.randrange(1, _SCORES)

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from routechan import include
+from routechan import include, route
 from routechan.routing import Router
 from routechan_django.layer import ChannelLayerWrapper
 
@@ -40,6 +40,16 @@ def test_a_path(layer: ChannelLayerWrapper) -> None:
         ["websocket.receive", "tests.unit.django.routing.echo", "room='django'"],
         ["websocket.disconnect", "(no route: ignored)", "-"],
         ["http.request", "(no route: Django's views)", "-"],
+    ]
+
+
+def test_a_group(layer: ChannelLayerWrapper) -> None:
+    """With a group, the consumers of its joins and leaves."""
+    layer.router = Router([route("group.join", "tests.unit.django.routing.echo", group=r"^room-(?P<room>\d+)$")])
+    lines = [[cell.strip() for cell in line] for line in output("--group", "room-7")]
+    assert lines[2:] == [
+        ["group.join", "tests.unit.django.routing.echo", "room='7'"],
+        ["group.leave", "(no route: not told)", "-"],
     ]
 
 

@@ -9,8 +9,8 @@ from routechan.layers.losses import Losses
 from routechan.layers.options import CapacityRules
 from routechan.layers.redis.commands.counting import Counting
 from routechan.layers.redis.commands.groups import Groups
+from routechan.layers.redis.commands.leases import Leases
 from routechan.layers.redis.commands.messages import Messages
-from routechan.layers.redis.commands.presence import Presence
 from routechan.layers.redis.commands.script import Context, Operation, Script, Step
 from routechan.layers.redis.connection import RedisClock
 from routechan.layers.redis.schema import Keys
@@ -61,9 +61,9 @@ class Bench:
             marks=Marks(ME),
         )
         self.messages = Messages(self.context, lambda hash_tag: self.newer)
-        self.presence = Presence(self.context)
+        self.leases = Leases(self.context)
         self.counting = Counting(self.context)
-        self.groups = Groups(self.context, self.messages, self.presence)
+        self.groups = Groups(self.context, self.messages, self.leases)
 
     def send(self, channel: str, *others: str) -> Run:
         """Messages to one queue, all with the same body."""

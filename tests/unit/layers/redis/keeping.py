@@ -11,7 +11,7 @@ from typing import Any
 from routechan.encoding import LazyContent
 from routechan.exceptions import ChannelFull, ChannelLayerUnavailable
 from routechan.layers.envelope import Envelope
-from routechan.layers.redis.commands.presence import Renewal
+from routechan.layers.redis.commands.leases import Renewal
 from routechan.layers.redis.connection import Reconnections
 from routechan.layers.redis.housekeeping import Housekeeping
 from routechan.layers.redis.judge import Look
@@ -61,8 +61,16 @@ def make(driver: Any, store: Any, **options: Any) -> Housekeeping:
     def group_send(group: str, content: LazyContent, headers: bytes) -> tuple[Any, Callable[[], object]]:
         return operations.send(group, content.data, headers), lambda: None
 
+    people: Any = SimpleNamespace(
+        tell_wanted=lambda: None,
+        write_again=lambda: None,
+        do_again=lambda: None,
+        cleared=lambda channels: None,
+        clear_away="and who reads its channels",
+        left=lambda group, channel: None,
+    )
     return Housekeeping(
-        driver, store, serializer, operations, group_send, operations, tails, operations, operations, **options
+        driver, store, serializer, operations, group_send, operations, tails, people, operations, operations, **options
     )
 
 

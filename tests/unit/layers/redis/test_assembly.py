@@ -273,6 +273,7 @@ async def test_an_engine_needs_a_topology(node: FakeNode, monkeypatch: pytest.Mo
         send_timeout=10,
         mark="abc",
         history=HistoryRules(None),
+        linger=5,
         clock=RedisClock(),
     )
     for number in range(2):

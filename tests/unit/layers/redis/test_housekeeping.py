@@ -14,7 +14,7 @@ from routechan import names
 from routechan.encoding import Serializer
 from routechan.exceptions import ChannelFull, ChannelLayerUnavailable
 from routechan.layers.envelope import MESSAGE, Envelope
-from routechan.layers.redis.commands.presence import Renewal
+from routechan.layers.redis.commands.leases import Renewal
 from routechan.layers.redis.connection import Reconnections
 from routechan.layers.redis.housekeeping import LOOK, Housekeeping
 from routechan.layers.redis.judge import Look
@@ -57,7 +57,9 @@ def test_a_dead_process_is_cleared_away_once(bench: Bench, caplog: pytest.LogCap
     bench.leases = lambda: {"DEAD": 1.0, "GONE": 2.0}
     assert bench.times("clear_away", 15.0) == []
     done = bench.tick(0.5)
-    assert [what for what in done if what[0] == "clear_away"] == [("clear_away", "DEAD"), ("clear_away", "GONE")]
+    assert [what for what in done if what[0] == "clear_away"] == [
+        ("clear_away", name, "and who reads its channels") for name in ("DEAD", "GONE")
+    ]
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     assert "The process DEAD" in caplog.text
     bench.leases = dict

@@ -148,7 +148,7 @@ def test_what_is_kept_for_long_is_not_taken_when_nobody_would_know_a_copy() -> N
         (sealed, other(plain), "plain", "is not encrypted; give the process that sent it the same"),
         (plain, b"\x02" + other(plain)[1:], "version 2", "was sent by another version, or by something else"),
         (sealed, b"\x02" + other()[1:], "version 2", "which writes and reads version 1"),
-        (plain, other(plain, kind=7), "kind 7", "is of the kind 7, which this version does not know"),
+        (plain, other(plain, kind=9), "kind 9", "is of the kind 9, which this version does not know"),
         (plain, b"\x01\x20" + other(plain)[2:], "damaged", "it has the unknown flags 0x20"),
         (plain, b"\x01\x10" + other(plain)[2:], "damaged", "it has the unknown flags 0x10"),
         (plain, other(plain)[:-8], "damaged", "it is cut short"),

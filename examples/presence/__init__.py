@@ -1,0 +1,1 @@
+"""Who is here: names, over all windows and servers."""
