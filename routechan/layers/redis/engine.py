@@ -117,18 +117,16 @@ class Engine(Source):
         self._count_at = time.monotonic() + COUNTING_INTERVAL
         self._serving = threading.RLock()
         self._closed = False
-        losses = Losses(counts)
-        reconnections = Reconnections()
+        losses, reconnections = Losses(counts), Reconnections()
         rules = CapacityRules(capacity, channel_capacity, max_groups, channel_bytes)
-        defaults = dict.fromkeys(MAILBOXES, MAILBOX_CAPACITY) | PRESENCE_CAPACITIES
-        capacities = with_defaults(channel_capacity, defaults)
+        ours = with_defaults(channel_capacity, dict.fromkeys(MAILBOXES, MAILBOX_CAPACITY) | PRESENCE_CAPACITIES)
         self.store = store = Store(self.process, expiry, group_expiry, rules, clock.now, counts, ENDED_KEPT)
         context = Context(
             self.keys,
             process=self.process,
             expiry=expiry,
             group_expiry=group_expiry,
-            capacities=CapacityRules(capacity, capacities, max_groups, channel_bytes),
+            capacities=CapacityRules(capacity, ours, max_groups, channel_bytes),
             clock=clock,
             counts=counts,
             wire=wire,
