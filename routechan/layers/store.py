@@ -366,9 +366,9 @@ class Store:
     ) -> None:
         """Send ``content`` to the members of ``group`` in ``queue_name``, or in all queues, or to one of them ``only``.
 
-        Full members miss it. It came from another process if ``expires`` (seconds) is given. Attached queues get no
-        ``headers`` but ``latest``, and a member that these exclude gets nothing. Raises ``InvalidContent`` where some
-        members cannot take it; the others got it. ``position`` is that in the history of the group, where it has one.
+        Full members miss it. It came from another process if ``expires`` (seconds) is given; ``position`` is that in the
+        history of the group, if it has one. Attached queues get no ``headers`` but ``latest``, and a member that these
+        exclude gets nothing. Raises ``InvalidContent`` where some members cannot take it; the others got it.
         """
         refused: InvalidContent | None = None
         queues = self.members(group, queue_name) if only is None else {names.queue_name(only): [only]}
@@ -380,8 +380,10 @@ class Store:
             try:
                 if follower is not None and position is not None:
                     follower.placed(members, content.content, group, position, latest_of(headers))
-                elif deliver is not None:
+                elif deliver is not None and headers:
                     hand_over(deliver, members, content.content, headers)
+                elif deliver is not None:
+                    deliver(members, content.content)
             except ChannelFull:
                 self.counts.add(name, "dropped_count")
             except InvalidContent as error:  # only these members refused it
