@@ -349,8 +349,7 @@ class Store:
             for name in tuple(queues) if queue_name is None else (queue_name,):
                 if name not in self.attached:  # a live socket is never evicted
                     self._evict(group, name, now)
-                members = queues.get(name)
-                if members:
+                if members := queues.get(name):
                     found[name] = list(members)
             return found
 
@@ -366,7 +365,7 @@ class Store:
     ) -> None:
         """Send ``content`` to the members of ``group`` in ``queue_name``, or in all queues, or to one of them ``only``.
 
-        Full members miss it. It came from another process if ``expires`` (seconds) is given; ``position`` is that in the
+        Full members miss it. It came from another process if ``expires`` (seconds) is given; ``position`` is in the
         history of the group, if it has one. Attached queues get no ``headers`` but ``latest``, and a member that these
         exclude gets nothing. Raises ``InvalidContent`` where some members cannot take it; the others got it.
         """
