@@ -6,6 +6,7 @@ from routechan import include
 
 channel_routing = [
     include("chat.routing.channel_routing", path=r"^/ws"),
+    include("feed.routing.channel_routing", path=r"^/ws"),
     include("status.routing.channel_routing", path=r"^/ws"),
     include("ticker.routing.channel_routing", path=r"^/ws"),
     include("chat.routing.told"),

@@ -26,6 +26,7 @@ ALLOWED_HOSTS = [host for host in os.environ.get("DEMO_ALLOWED_HOSTS", "").split
 INSTALLED_APPS = [
     "demo_site",
     "chat",
+    "feed",
     "status",
     "groupchat",
     "ticker",
@@ -47,6 +48,7 @@ CHANNEL_LAYERS = {
             "capacity": 1500,  # unread messages a channel may hold
             "expiry": 10,  # seconds an unread message lives
             "linger": 2,  # seconds until somebody without a window has left; loading a page again takes less
+            "history": {"feed": {"size": 100, "seconds": 300}},  # what who comes back is given
             **({"hosts": [REDIS]} if REDIS else {}),
         },
         "ROUTING": "demo_site.routing.channel_routing",
@@ -98,3 +100,6 @@ USE_TZ = True
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "index"
 LOGOUT_REDIRECT_URL = "index"
+
+# Pages of the feed may use an event stream in place of a WebSocket.
+ROUTECHAN = {"EVENT_STREAMS": True}

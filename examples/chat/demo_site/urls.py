@@ -12,6 +12,7 @@ urlpatterns = [
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("chat/", include("chat.urls")),
+    path("feed/", include("feed.urls")),
     path("status/", include("status.urls")),
     path("presence/", include("presence.urls")),
     path("ticker/", include("ticker.urls")),

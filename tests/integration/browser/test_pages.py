@@ -19,6 +19,7 @@ PAGES = {
     "login": "/login/",
     "chat-index": "/chat/",
     "chat-empty": "/chat/lobby/",
+    "feed": "/feed/",
     "status": "/status/abc/",
     "ticker": "/ticker/",
     "echo": "/echo/",
@@ -47,7 +48,7 @@ def test_the_first_page_leads_to_every_example(demo: Example, windows: Windows) 
     """Each link of ``/`` leads to a page that connects, or asks first."""
     page = windows.open(demo.url)
     links = [link.get_attribute("href") for link in page.locator("main a").all()]
-    socketed = ["/ticker/", "/status/", "/groupchat/", "/echo/", "/groupchat/lobby/", "/room/friends/"]
+    socketed = ["/feed/", "/ticker/", "/status/", "/groupchat/", "/echo/", "/groupchat/lobby/", "/room/friends/"]
     assert sorted(links) == sorted(["/chat/", "/presence/", *socketed])
     for link in socketed:
         opened(windows, demo, link)
