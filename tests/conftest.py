@@ -15,6 +15,7 @@ from routechan.telemetry.repeats import Repeats
 #: a long one in the end.
 LONG = (
     "integration/soak/",
+    "integration/documents/",
     "integration/redis/test_faults.py",
     "integration/browser/",
     "integration/documents/",

@@ -11,9 +11,8 @@ from routechan.layers import DEFAULT_CHANNEL_LAYER, RedisChannelLayer, channel_l
 def shared_layer() -> RedisChannelLayer:
     """What the environment says; it is the default layer too."""
     layer = RedisChannelLayer(
-        hosts=[os.environ["REDIS"]],
         prefix=os.environ["REDIS_PREFIX"],
-        **{"lease": 2.0, **json.loads(os.environ.get("LAYER_OPTIONS", "{}"))},
+        **{"hosts": [os.environ["REDIS"]], "lease": 2.0, **json.loads(os.environ.get("LAYER_OPTIONS", "{}"))},
     )
     channel_layers.set(DEFAULT_CHANNEL_LAYER, layer.sync)
     return layer
