@@ -19,7 +19,7 @@ from ..history import Position, parse_position, position_text
 from ..missed import Missed
 from ..store import Store
 from .commands.entries import Found, Sealed, Told, told_in
-from .commands.history import LAST, POSITION, SINCE, CatchUp, Histories
+from .commands.history import LAST, NOWHERE, POSITION, SINCE, CatchUp, Histories
 from .commands.script import Callback, Operation
 from .driver import Driver
 from .giving import Giving
@@ -181,6 +181,8 @@ class Tails:
             tail = self._tails.get(group)
             if tail is None:
                 tail = self._tails[group] = _Tail(entries[-1][0])
+            elif found is None and entries[0][0] <= tail.position:  # somebody has begun since this was asked for
+                found = Found(entries, len(entries) + 1, False)
             if found is not None:
                 self._keep(group, tail, found)
             if (
@@ -207,8 +209,7 @@ class Tails:
                     follower.left(group, channel)
                 return None  # it has left meanwhile
             self._joining.discard((group, channel))
-            if request.joined is not None:
-                self._release(group, tail, request.joined)
+            self._release(group, tail, max(request.joined or NOWHERE, min(request.known, tail.position)))
             queue = names.queue_name(channel)
             member = request.joined is not None and channel in self._store.members(group, queue).get(queue, ())
             try:

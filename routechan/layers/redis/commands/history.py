@@ -36,6 +36,9 @@ SEEN = 100
 #: The field of an entry that holds the envelope.
 FIELD = "m"
 
+#: A position before all others.
+NOWHERE: Position = (0, 0)
+
 #: Headers of a ``JOIN``: the position after which the channel is a member, and how much it is given of what was before.
 POSITION = "position"
 SINCE = "since"
@@ -149,6 +152,11 @@ class CatchUp(Operation["bool | None"]):
     def asks(self) -> bool:
         """Whether it asks for what was sent before."""
         return bool(self.last) or self.since is not None
+
+    @property
+    def known(self) -> Position:
+        """The position that is in the history: its client has got it elsewhere, or another process has seen it."""
+        return max(self.joined or NOWHERE, parse_position(self.since) or NOWHERE)
 
     @property
     def looks_back(self) -> bool:
@@ -320,7 +328,7 @@ class Histories:
         read, kept = self.tails.prepare(group, looks_back)
         calls = self._groups.join(group, [request.channel for request in requests])
         whole = looks_back and not kept
-        late = read is not None and any(request.joined is not None and request.joined > read for request in requests)
+        late = read is not None and any(request.known > read for request in requests)
         if read is None or whole or late:
             calls.append(self._newest(group, self.rules.need(group).size + 1 if whole else 1))
             calls += [] if read is None else self._after(group, read)
