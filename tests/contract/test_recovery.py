@@ -13,7 +13,7 @@ import routechan
 from routechan import DenyConnection, Group, Message, route
 from routechan.app import relay_application
 from routechan.asgi import ServerOptions
-from routechan.layers import BaseChannelLayer
+from routechan.layers import DEFAULT_CHANNEL_LAYER, BaseChannelLayer, channel_layers
 
 from ..harness import WebSocket
 from ..unit.asgi.clients import Lifespan
@@ -119,9 +119,10 @@ async def site(request: pytest.FixtureRequest, layer: BaseChannelLayer) -> Async
 async def serving(site: Site, kind: str) -> AsyncIterator[None]:
     options = ServerOptions(secrets=["the secret"], allowed_origins=["*"])
     if kind == "inline":
-        site.application = routechan.application(site.routing, site.layer, options=options)
-        async with Lifespan(site.application):
-            yield
+        with channel_layers.override(DEFAULT_CHANNEL_LAYER, site.layer.sync):  # which ``application`` makes it
+            site.application = routechan.application(site.routing, site.layer, options=options)
+            async with Lifespan(site.application):
+                yield
     else:
         async with working(site.layer.sync, *site.routing):
             site.application = relay_application(site.layer, options=options)

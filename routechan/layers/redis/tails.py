@@ -182,7 +182,7 @@ class Tails:
             if tail is None:
                 tail = self._tails[group] = _Tail(entries[-1][0])
             elif found is None and entries[0][0] <= tail.position:  # somebody has begun since this was asked for
-                found = Found(entries, len(entries) + 1, False)
+                self._keep(group, tail, Found(list(entries), len(entries) + 1, False))
             if found is not None:
                 self._keep(group, tail, found)
             if (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from routechan import Group, Message, route
 from routechan.asgi import ServerOptions
 from routechan.asgi.ids import Ids
 from routechan.encoding import encode_headers
-from routechan.layers import RedisChannelLayer
+from routechan.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, RedisChannelLayer, channel_layers
 from routechan.layers.claims import tag_of
 from routechan.layers.envelope import GROUP, NEWS
 from routechan.layers.history import parse_position
@@ -56,6 +56,13 @@ class Server:
         """Wait until ``socket`` has got as many messages as are expected: those."""
         await until(lambda: len(self.got[socket]) >= len(expected), f"{socket} has its messages")
         assert self.got[socket] == list(expected)
+
+
+@pytest.fixture(autouse=True)
+def default_layer_of_others() -> Iterator[None]:
+    """The layer of an application becomes the default one; other tests do not get it, closed."""
+    with channel_layers.override(DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer().sync):
+        yield
 
 
 @pytest.fixture
