@@ -69,6 +69,14 @@ _FIELDS = tuple(field for field, _ in SERVER_KEYS.values())
 _command_line: dict[str, Any] = {}
 
 
+def _secrets() -> tuple[Any, ...]:
+    """What all processes of the site share; nothing where the settings have no ``SECRET_KEY``, as Django allows."""
+    try:
+        return (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    except ImproperlyConfigured:
+        return ()
+
+
 def server_options() -> ServerOptions:
     """The options of a server: the command line, else ``ROUTECHAN``, else Django's own settings.
 
@@ -80,7 +88,7 @@ def server_options() -> ServerOptions:
         "allowed_origins": allowed_hosts(),
         "subprotocols": getattr(settings, "CHANNELS_WS_PROTOCOLS", None) or (),
         "root_path": settings.FORCE_SCRIPT_NAME or "",
-        "secrets": (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS),
+        "secrets": _secrets(),
         "debug": settings.DEBUG,
     }
     for key, (field, kinds) in SERVER_KEYS.items():
