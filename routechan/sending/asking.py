@@ -57,7 +57,7 @@ _FAILURES: dict[str, tuple[type[NotAnswered], str]] = {
 class Asked(Protocol):
     """What plays a client in a test."""
 
-    def asked(self, question: Content) -> Content:
+    def answer_to(self, question: Content) -> Content:
         """The answer to ``question``; what it raises is raised where it was asked."""
 
 
@@ -176,7 +176,7 @@ def ask(name: str, face: Any, content: Content, timeout: float) -> Content:
     refuse_on_loop("reply_channel.ask", "await reply_channel.aask(...)")
     layer = _layer_of(name, face, content, timeout)
     if layer is None:
-        return stand_ins[name].asked(content)
+        return stand_ins[name].answer_to(content)
     with _asker(layer).question(content, timeout) as (message, answer):
         face.send(name, message)
         try:
@@ -194,7 +194,7 @@ async def aask(name: str, face: Any, content: Content, timeout: float) -> Conten
     """
     layer = _layer_of(name, face, content, timeout)
     if layer is None:
-        return stand_ins[name].asked(content)
+        return stand_ins[name].answer_to(content)
     with _asker(layer).question(content, timeout) as (message, answer):
         await layer.send(name, message)
         try:

@@ -149,7 +149,7 @@ class WSClient(Client):
 
     # Questions
 
-    def asked(self, question: Content) -> Content:
+    def answer_to(self, question: Content) -> Content:
         """The answer of ``when_asked`` to ``question``, which a consumer asks this client.
 
         Raises:
