@@ -29,6 +29,7 @@ BEYOND = {
     "test_async_receive_on_a_full_name_gives_only_its_messages",
     "test_a_refused_message_takes_no_room",
     "test_who_is_served",
+    "test_groups_of_this_process",
     "test_each_message_goes_to_one",
     "test_an_attached_queue_gets_the_content",
 }
