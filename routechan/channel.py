@@ -7,7 +7,8 @@ happen at once. Adding and discarding members always happens at once (GR-03). Ea
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from . import names
@@ -213,31 +214,35 @@ class Group(Target):
             WouldBlock: on an event loop, where ``aadd`` is to be used.
         """
         self._refuse_on_loop("add", "channel")
-        keeper = self._keeper() if who is not None else None
         if who is not None:
+            self._keeper()
             check_who(who)
-        claims = channel.claims if isinstance(channel, Channel) else None
-        if claims is not None and since is None:
-            since = self._claimed(claims)
         recovered: bool | None = None
-        if last or since is not None:
-            try:
+        with self._claiming(channel, since) as since:
+            if last or since is not None:
                 recovered = self._kept_by().group_catch_up(self.name, _name_of(channel), last=last, since=since)
-            except BaseException:
-                if claims is not None:
-                    claims.give_back(self.name)
-                raise
-        else:
-            self.channel_layer.group_add(self.name, _name_of(channel))
-        if keeper is not None and who is not None:
-            keeper.group_introduce(self.name, _name_of(channel), who)
+            else:
+                self.channel_layer.group_add(self.name, _name_of(channel))
+        if who is not None:
+            self._keeper().group_introduce(self.name, _name_of(channel), who)
         return recovered
 
-    def _claimed(self, claims: Claims) -> str | None:
-        """The position that the client of a socket has in the history of this group, if there is one."""
+    @contextmanager
+    def _claiming(self, channel: Channel | str, since: str | None) -> Iterator[str | None]:
+        """The position to join from: ``since``, else that of the client, to whom it is given back if that fails."""
+        claims = channel.claims if isinstance(channel, Channel) else None
         face = self.channel_layer
-        keeps = isinstance(face, SyncChannelLayer) and face.layer.keeps_history(self.name)
-        return claims.take(self.name) if keeps else None
+        if claims is None or since is not None or not isinstance(face, SyncChannelLayer):
+            yield since
+            return
+        if not face.layer.keeps_history(self.name):
+            yield None
+            return
+        try:
+            yield claims.take(self.name)
+        except BaseException:
+            claims.give_back(self.name)
+            raise
 
     def discard(self, channel: Channel | str) -> None:
         """End the membership of ``channel``, a ``Channel`` or its name, at once; silent where there is none."""
@@ -259,19 +264,12 @@ class Group(Target):
         """
         if who is not None:
             check_who(who)
-        claims = channel.claims if isinstance(channel, Channel) else None
-        if claims is not None and since is None:
-            since = self._claimed(claims)
         recovered: bool | None = None
-        if last or since is not None:
-            try:
+        with self._claiming(channel, since) as since:
+            if last or since is not None:
                 recovered = await self._layer.group_catch_up(self.name, _name_of(channel), last=last, since=since)
-            except BaseException:
-                if claims is not None:
-                    claims.give_back(self.name)
-                raise
-        else:
-            await self._layer.group_add(self.name, _name_of(channel))
+            else:
+                await self._layer.group_add(self.name, _name_of(channel))
         if who is not None:
             await self._layer.group_introduce(self.name, _name_of(channel), who)
         return recovered
