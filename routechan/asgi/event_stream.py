@@ -112,7 +112,7 @@ class EventStream:
         event = await self._inbox.get()
         if isinstance(event, BaseException):
             raise event
-        self._waiting_bytes -= _size(event)
+        self._waiting_bytes -= translation.size_of(event)
         return event
 
     async def send(self, event: Event) -> None:
@@ -143,9 +143,9 @@ class EventStream:
             False where too many wait already.
         """
         waiting = self._inbox.qsize()
-        if waiting >= INBOX or (waiting and self._waiting_bytes + _size(event) > INBOX_BYTES):
+        if waiting >= INBOX or (waiting and self._waiting_bytes + translation.size_of(event) > INBOX_BYTES):
             return False
-        self._waiting_bytes += _size(event)
+        self._waiting_bytes += translation.size_of(event)
         self._inbox.put_nowait(event)
         return True
 
@@ -232,7 +232,3 @@ def encoded(event: Event) -> bytes:
         head += b"event: %s\n" % event["event"].encode()
     lines = "\ndata: ".join(_LINE_ENDS.split(text))
     return head + f"data: {lines}\n\n".encode()
-
-
-def _size(event: Event) -> int:
-    return len(event.get("text") or event.get("bytes") or ())

@@ -19,7 +19,7 @@ from .lines import Voice
 from .options import ServerOptions
 from .questions import Questions, Talk, Tell
 from .recovery import Recovery
-from .translation import CHANGED_ELSEWHERE, Denial, Event, SocketReply, may_close_with, socket_reply
+from .translation import CHANGED_ELSEWHERE, Denial, Event, SocketReply, may_close_with, size_of, socket_reply
 from .waiting import Waiting
 from .writer import Send, Writer
 
@@ -205,7 +205,7 @@ class Socket(Writer):
 
     def takes_answer(self, frame: Event) -> bool:
         """Whether ``frame``, which came while an event is consumed, was an answer that somebody waits for."""
-        if not self.awaits_answer or len(frame.get("text") or frame.get("bytes") or ()) > self._most:
+        if not self.awaits_answer or size_of(frame) > self._most:
             return False
         try:
             word, number, event = lines.read(frame)

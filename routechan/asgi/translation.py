@@ -43,6 +43,11 @@ _UNSAFE = frozenset(b"\0\r\n")
 # From the server
 
 
+def size_of(event: Event) -> int:
+    """The size of ``event``, a message of a client: its bytes; of text, its characters."""
+    return len(event.get("text") or event.get("bytes") or ())
+
+
 def connect_content(scope: Scope, reply_channel: str, root_path: str = "") -> Content:
     """The content of ``websocket.connect`` (6.8).
 

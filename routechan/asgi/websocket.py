@@ -191,7 +191,7 @@ class _Connection:
                 if not socket.closed:  # else a frame that crossed our close
                     if paced:
                         await limits.pace()
-                    if len(event.get("text") or event.get("bytes") or ()) > most:
+                    if translation.size_of(event) > most:
                         limits.too_large()
                         event = None
                         continue
@@ -379,7 +379,7 @@ class _Connection:
                 counters.frames_received += 1
                 continue
             else:
-                size += len(found.get("text") or found.get("bytes") or ())
+                size += translation.size_of(found)
             await ahead.put(found)
 
     async def _from_ahead(self) -> Event:
