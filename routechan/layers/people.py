@@ -12,7 +12,7 @@ from ..exceptions import ChannelFull
 from .delays import Delays
 from .memberships import channels_of
 from .options import FULL_DELAY
-from .presence import JOINED, LEFT, PRESENCE_CHANNELS, Somebody, check_who, encoded_id, event, latest
+from .presence import JOINED, LEFT, PRESENCE_CHANNELS, Somebody, check_who, encoded_id, event, newest_of
 from .store import Store
 
 
@@ -100,7 +100,7 @@ class People:
             people = dict(self._groups.get(group, {}))
         for channel in people.keys() - members:  # whose membership has expired
             self.left(group, channel)
-        return latest(
+        return newest_of(
             (somebody.since, self._serializer.decode(somebody.who))
             for channel, somebody in people.items()
             if channel in members

@@ -83,7 +83,7 @@ def event(group: str, who: Content) -> Content:
     return {"group": group, "who": who}
 
 
-def latest(found: Iterable[tuple[float, Content]]) -> list[Content]:
+def newest_of(found: Iterable[tuple[float, Content]]) -> list[Content]:
     """What was said last of each, in order, of pairs ``found``: when it was said, and ``who``."""
     newest: dict[Any, tuple[float, Content]] = {}
     for since, who in found:

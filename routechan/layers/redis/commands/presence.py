@@ -19,7 +19,7 @@ from ....encoding import Content, Serializer
 from ....exceptions import ChannelFull
 from ...envelope import GONE, MESSAGE, WHO, Envelope
 from ...options import FULL_DELAY, LONGEST_DELAY
-from ...presence import JOINED, LEFT, Somebody, check_who, encoded_id, event, is_who, latest
+from ...presence import JOINED, LEFT, Somebody, check_who, encoded_id, event, is_who, newest_of
 from ..schema import DELAYED, DELAYED_PLACE, LEASES, who_place
 from .leases import Leases
 from .messages import Messages
@@ -322,7 +322,7 @@ class Presence:
         if sum(map(len, self._opened.values())) + len(opened) > OPENED_KEPT:
             self._opened.clear()
         self._opened[group] = opened
-        return latest(found)
+        return newest_of(found)
 
     def _open(self, value: bytes, group: str, place: str) -> _Opened | None:
         """What ``value``, one of ``present``, says; None for what cannot be read."""
